@@ -1,0 +1,5 @@
+"""`python -m gateway` is `turngate`."""
+
+from gateway.cli import app
+
+app()

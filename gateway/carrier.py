@@ -1,0 +1,62 @@
+"""The carrier's way in: `GET /media/{dialect}`, the upgrade, and the stream behind it."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from gateway.admission import Admission
+from gateway.metrics import Metrics
+from gateway.protocol.media_stream import Dialect
+from gateway.streams import Streams
+from gateway.wire import CarrierSocket
+
+CLOSE_SECONDS = 5.0
+"""How long a peer may take to answer our close before the connection is dropped."""
+
+
+class MediaRoute:
+    """Serves one dialect's media streams.
+
+    Args:
+        draining: whether new streams are refused.
+    """
+
+    def __init__(
+        self, dialect: Dialect, admission: Admission, streams: Streams, metrics: Metrics, draining: Callable[[], bool]
+    ) -> None:
+        self._dialect = dialect
+        self._admission = admission
+        self._streams = streams
+        self._metrics = metrics
+        self._draining = draining
+        self._log = structlog.get_logger("gateway.carrier")
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answers an upgrade. A refused one costs nothing upstream and is told why, but nothing that helps a forger."""
+        if self._draining():
+            return self._refuse("draining", web.HTTPServiceUnavailable(text="draining: call another replica\n"))
+        if not self._admission.allows(request.path, request.headers):
+            return self._refuse("signature", web.HTTPForbidden(text="the signature does not fit\n"))
+        socket = CarrierSocket(lambda own: self._streams.open(self._dialect, own))
+        try:
+            await socket.prepare(request)
+        except web.HTTPBadRequest:
+            return self._refuse("upgrade", web.HTTPUpgradeRequired(text="a WebSocket upgrade is expected here\n"))
+        await _gone(socket)
+        return socket
+
+    def _refuse(self, reason: str, response: web.Response) -> web.Response:
+        self._metrics.refused.labels(reason).inc()
+        self._log.warning("upgrade refused", reason=reason, status=response.status)
+        # A copy: aiohttp deprecates returning its exceptions.
+        return web.Response(status=response.status, text=response.text)
+
+
+async def _gone(socket: CarrierSocket) -> None:
+    """Waits until the peer has closed; once we have closed, for a bounded time."""
+    over = asyncio.Event()
+    socket.on_gone(over.set)
+    socket.on_close_sent(lambda: asyncio.get_running_loop().call_later(CLOSE_SECONDS, over.set))
+    await over.wait()

@@ -1,0 +1,210 @@
+"""What may follow what in a carrier's media stream.
+
+Every dialect has the same life: an optional greeting, one start, then media and marks and digits in any mix, then a
+stop. A dialect's codec turns messages into the events below; this machine holds their order against `TRANSITIONS` and
+refuses what can't be worked with. It does not know which dialect it serves, nor what becomes of the audio.
+
+What is odd but harmless is counted by kind and passed over: carriers differ in details that do not matter.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Protocol
+
+import msgspec
+
+from gateway.errors import CarrierError, Outcome
+
+IDENTIFIER = re.compile(r"[A-Za-z0-9._:@+-]{1,128}")
+"""What a call id and a stream id may look like: they become names of Redis channels."""
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """What a carrier's message means."""
+
+
+class Connected(Event, frozen=True, gc=False):
+    """The carrier's greeting, before anything is known of the call."""
+
+
+class Started(Event, frozen=True):
+    """The stream begins: whose it is and what it carries."""
+
+    call_id: str
+    stream_id: str
+    tracks: tuple[str, ...]
+    encoding: str
+    sample_rate: int
+    channels: int
+    parameters: dict[str, str]
+
+
+class Media(Event, frozen=True, gc=False):
+    """One frame of audio of one track. Counters are None where the carrier sent none, or none that can be read."""
+
+    track: str
+    payload: bytes
+    sequence: int | None
+    timestamp_ms: int | None
+
+
+class Dtmf(Event, frozen=True, gc=False):
+    """A key was pressed."""
+
+    track: str
+    digit: str
+
+
+class Mark(Event, frozen=True, gc=False):
+    """Audio that we sent has been played."""
+
+    name: str
+
+
+class Stopped(Event, frozen=True, gc=False):
+    """The carrier has ended the stream."""
+
+
+class Unknown(Event, frozen=True, gc=False):
+    """A well-formed message that the dialect does not know."""
+
+
+class Dialect(Protocol):
+    """One carrier's way to write the events above."""
+
+    name: str
+    greets: bool
+    """Whether `Connected` comes before `Started`."""
+
+    def decode(self, message: bytes) -> Event:
+        """What a text message means. Raises `CarrierError` where it is malformed."""
+
+
+class State(Enum):
+    """Where a stream is in its life."""
+
+    OPENING = "waiting for the greeting"
+    GREETED = "waiting for start"
+    STREAMING = "streaming"
+    STOPPED = "stopped"
+
+
+REPEATED = "repeated"
+"""In the table: odd, harmless, counted."""
+
+TRANSITIONS: Mapping[State, Mapping[type[Event], State | Outcome | str]] = {
+    State.OPENING: {
+        Connected: State.GREETED,
+        Started: Outcome.HANDSHAKE_INVALID,
+        Media: Outcome.HANDSHAKE_INVALID,
+        Dtmf: Outcome.HANDSHAKE_INVALID,
+        Mark: Outcome.HANDSHAKE_INVALID,
+        Stopped: Outcome.HANDSHAKE_INVALID,
+        Unknown: Outcome.HANDSHAKE_INVALID,
+    },
+    State.GREETED: {
+        Connected: REPEATED,
+        Started: State.STREAMING,
+        Media: Outcome.HANDSHAKE_INVALID,
+        Dtmf: Outcome.HANDSHAKE_INVALID,
+        Mark: Outcome.HANDSHAKE_INVALID,
+        Stopped: Outcome.HANDSHAKE_INVALID,
+        Unknown: "unknown_event",
+    },
+    State.STREAMING: {
+        Connected: REPEATED,
+        Started: Outcome.PROTOCOL_ERROR,
+        Media: State.STREAMING,
+        Dtmf: State.STREAMING,
+        Mark: State.STREAMING,
+        Stopped: State.STOPPED,
+        Unknown: "unknown_event",
+    },
+    State.STOPPED: dict.fromkeys(
+        (Connected, Started, Media, Dtmf, Mark, Stopped, Unknown),
+        "after_stop",
+    ),
+}
+"""For each state and event: the next state, the outcome that it ends with, or the kind of harmless disorder."""
+
+
+class MediaStream:
+    """The carrier's side of one stream.
+
+    Args:
+        dialect: the codec of the route that the carrier came by.
+        count: told the kind of each harmless disorder: `unknown_event`, `repeated`, `after_stop`, `odd_sequence`.
+    """
+
+    __slots__ = ("_count", "_decode", "_last", "_sequence", "_sequence_moves", "state")
+
+    def __init__(self, dialect: Dialect, count: Callable[[str], Any]) -> None:
+        self._decode = dialect.decode
+        self._count = count
+        self._sequence: int | None = None
+        self._sequence_moves = False
+        self._last: Media | None = None
+        self.state = State.OPENING if dialect.greets else State.GREETED
+
+    def receive(self, message: bytes) -> Event | None:
+        """Takes in one text message.
+
+        Returns:
+            What it means, or None where there is nothing to do.
+
+        Raises:
+            CarrierError: the stream ends with the error's outcome.
+        """
+        event = self._decode(message)
+        kind = type(event)
+        if kind is Media and self.state is State.STREAMING:
+            return self._media(event)  # type: ignore[arg-type]
+        step = TRANSITIONS[self.state][kind]
+        if isinstance(step, str):
+            self._count(step)
+            return None
+        if isinstance(step, Outcome):
+            raise CarrierError(step, f"'{kind.__name__.lower()}' came while {self.state.value}")
+        if kind is Started:
+            check_start(event)  # type: ignore[arg-type]
+        self.state = step
+        return event
+
+    def _media(self, frame: Media) -> Media | None:
+        """Counters that do not go up by one are counted. The very same frame once more is passed over."""
+        sequence, last = frame.sequence, self._sequence
+        self._sequence = sequence
+        if sequence is None:
+            return frame
+        if last is None or sequence == last + 1:
+            self._sequence_moves = last is not None
+            self._last = frame
+            return frame
+        # With two tracks, or digits in between, other messages take numbers too: only going back is odd.
+        if sequence <= last:
+            if sequence == last and frame == self._last and self._sequence_moves:
+                self._count(REPEATED)
+                return None
+            self._count("odd_sequence")
+        self._last = frame
+        return frame
+
+
+def check_start(start: Started) -> None:
+    """Refuses a stream that can't be worked with: ids that are no names, audio that is not mu-law at 8 kHz, mono.
+
+    Raises:
+        CarrierError: with the outcome `unacceptable`.
+    """
+    for name, value in (("call id", start.call_id), ("stream id", start.stream_id)):
+        if not IDENTIFIER.fullmatch(value):
+            raise CarrierError(
+                Outcome.UNACCEPTABLE,
+                f"the {name} is not 1 to 128 of the characters A-Z a-z 0-9 . _ : @ + -",
+            )
+    if (start.encoding, start.sample_rate, start.channels) != ("audio/x-mulaw", 8000, 1):
+        raise CarrierError(
+            Outcome.UNACCEPTABLE,
+            "the audio is not audio/x-mulaw at 8000 Hz with one channel: set the stream to mu-law",
+        )

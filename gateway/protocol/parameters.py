@@ -1,0 +1,56 @@
+"""AssemblyAI's parameters and the URL they make (Universal-Streaming v3, "Streaming WebSocket": query parameters).
+
+Scalars are written as they are, booleans in lower case, lists and objects as one JSON text each: a repeated parameter is
+refused by the service. A misspelt name is ignored by it without a word, so names are checked here, where they are typed.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+import msgspec
+
+Value = str | int | float | bool | list[str] | dict[str, object]
+
+DEFAULT_PATH = "/v3/ws"
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a session is opened with. None leaves a parameter to the service's default.
+
+    `more` holds any further parameters by their names at the service.
+    """
+
+    speech_model: str
+    format_turns: bool | None = None
+    inactivity_timeout: int | None = None
+    more: dict[str, Value] = msgspec.field(default_factory=dict)
+
+    def query(self, *, encoding: str = "pcm_mulaw", sample_rate: int = 8000) -> dict[str, str]:
+        """The query parameters, as texts. The encoding and rate (Hz) are the stream's own and can't be overridden."""
+        named: dict[str, Value | None] = {
+            "speech_model": self.speech_model,
+            "format_turns": self.format_turns,
+            "inactivity_timeout": self.inactivity_timeout,
+        }
+        values = {**named, **self.more, "sample_rate": sample_rate, "encoding": encoding}
+        return {name: _text(value) for name, value in values.items() if value is not None}
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict):
+        return msgspec.json.encode(value).decode()
+    return str(value)
+
+
+def session_url(base: str, query: Mapping[str, str]) -> str:
+    """The URL of a session.
+
+    Args:
+        base: scheme and host, and a path where it is not `/v3/ws`. A lone `/` is a path too: the self-hosted stack
+            listens there.
+        query: the parameters, not yet encoded.
+    """
+    parts = urlsplit(base)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path or DEFAULT_PATH, urlencode(query, quote_via=quote), ""))

@@ -1,0 +1,232 @@
+"""One AssemblyAI session: its connection, its machine, its time and what it costs.
+
+A session is opened for one track, takes chunks while it is ready, and ends exactly once with a verdict. It is billed
+from the upgrade to the close, so every way out of it closes the socket, and the polite one says Terminate first.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.metrics import Metrics
+from gateway.protocol.timeline import SessionClock
+from gateway.protocol.transcription import Begin, Message, TranscriptionSession, Unknown, Verdict, judge
+from gateway.protocol.turns import TurnUpdate
+from gateway.upstream import Connector, Refused, Socket
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How long a session may take for what, in seconds."""
+
+    begin: float = 10.0
+    """From the decision to connect to Begin. The service was measured at 1.2 s from far away."""
+
+    ping_every: float = 5.0
+    pong_within: float = 5.0
+    terminate: float = 10.0
+    """From Terminate to the close. The service was measured at up to 1.2 s."""
+
+
+class SessionOwner(Protocol):
+    """What a session tells its track. Called synchronously."""
+
+    def began(self, session: "Session", begin: Begin) -> None:
+        """The session takes audio now."""
+
+    def heard(self, session: "Session", message: Message | Unknown, raw: bytes) -> None:
+        """A message other than Begin."""
+
+    def ready_again(self, session: "Session") -> None:
+        """Audio may be written again."""
+
+
+class Session:
+    """See the module's docstring. `ready` says whether audio may be sent now; it is all that the audio path looks at.
+
+    Args:
+        clock: where this session's audio lies on its track.
+        owner: the track.
+        now: the monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        clock: SessionClock,
+        owner: SessionOwner,
+        metrics: Metrics,
+        now: Callable[[], float],
+        limits: SessionLimits,
+    ) -> None:
+        self.clock = clock
+        self.id = ""
+        self.ready = False
+        self.sent = 0
+        self.confirmed = 0
+        """Bytes of it that have certainly arrived: what lay before a ping that was answered, or in a final turn."""
+
+        self.opened_at: float | None = None
+        self.closed_at: float | None = None
+        self._owner = owner
+        self._metrics = metrics
+        self._now = now
+        self._limits = limits
+        self._machine = TranscriptionSession(self._count)
+        self._socket: Socket | None = None
+        self._writable = True
+        self._last_ping = 0.0
+        self._ping_at: float | None = None
+        self._ping_sent = 0
+        self._terminate_by: float | None = None
+        self._broken: Verdict | None = None
+        self._began = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._close: tuple[int | None, str] = (None, "")
+
+    # its life, in the track's task
+
+    async def live(self, connector: Connector) -> Verdict:
+        """Opens the session and stays until it is over. Returns what its end means; the socket is gone by then."""
+        try:
+            return await self._live(connector)
+        finally:
+            self.ready = False
+            if self._socket is not None and not self._closed.is_set():
+                self._socket.abort()
+            if self.opened_at is not None:
+                self.closed_at = self._now()
+                self._metrics.sessions_active.dec()
+                self._metrics.session_duration.observe(self.closed_at - self.opened_at)
+
+    async def _live(self, connector: Connector) -> Verdict:
+        started = self._now()
+        try:
+            async with asyncio.timeout(self._limits.begin):
+                await connector.connect(self)
+                await self._began.wait()
+        except Refused as refused:
+            return judge(refused.status, "")
+        except TimeoutError:
+            return judge(None, "unreachable" if self._socket is None else "no Begin")
+        except OSError:
+            return judge(None, "unreachable")
+        if not self._closed.is_set():
+            self._metrics.connect_seconds.observe(self._now() - started)
+        await self._closed.wait()
+        return self._broken or self._machine.verdict(*self._close)
+
+    def tick(self, now: float) -> None:
+        """Keeps the connection honest: pings, looks for the answer, and does not wait for ever after Terminate."""
+        socket = self._socket
+        if socket is None or self._closed.is_set():
+            return
+        if self._terminate_by is not None and now >= self._terminate_by:
+            self._terminate_by = None
+            socket.abort()
+        elif self._ping_at is not None:
+            if now - self._ping_at >= self._limits.pong_within:
+                self._broken = judge(None, "no pong")
+                socket.abort()
+        elif now - self._last_ping >= self._limits.ping_every:
+            self._last_ping = self._ping_at = now
+            self._ping_sent = self.sent
+            socket.ping()
+
+    # audio and verbs
+
+    def send(self, chunk: bytes, real: int | None = None) -> None:
+        """Sends one lawful chunk, of which `real` bytes are the track's audio and the rest is padding."""
+        assert self._socket is not None, "ready implies a socket"
+        self._socket.send_audio(chunk)
+        self.sent += len(chunk) if real is None else real
+
+    def terminate(self) -> None:
+        """Asks for the end: the last turns and Termination come, then the close. Said once."""
+        message = self._machine.terminate()
+        if message is not None and self._socket is not None:
+            self.ready = False
+            self._terminate_by = self._now() + self._limits.terminate
+            self._socket.send_text(message)
+
+    def send_text(self, message: bytes) -> None:
+        """Sends a message of `protocol.transcription` (ForceEndpoint, UpdateConfiguration, KeepAlive) while live."""
+        if self._machine.takes_audio and self._socket is not None:
+            self._socket.send_text(message)
+
+    def confirm(self, update: TurnUpdate) -> None:
+        """A final turn shows that the audio up to its end has arrived."""
+        if update.final and update.end_ms is not None:
+            self.confirmed = max(self.confirmed, min(self.clock.offset(update.end_ms), self.sent))
+
+    def abort(self) -> None:
+        """Drops the connection, if there is one."""
+        if self._socket is not None:
+            self._socket.abort()
+
+    @property
+    def billed_seconds(self) -> float:
+        """How long the socket has been open, by our clock."""
+        if self.opened_at is None:
+            return 0.0
+        return (self._now() if self.closed_at is None else self.closed_at) - self.opened_at
+
+    @property
+    def termination(self) -> tuple[float | None, float | None]:
+        """The service's own figures, in seconds: audio and session; None where it gave none."""
+        end = self._machine.termination
+        return (end.audio_duration_seconds, end.session_duration_seconds) if end else (None, None)
+
+    @property
+    def said(self) -> tuple[int | None, str]:
+        """The code and text that the service ended it with: the Error's where there was one, else the close's."""
+        error = self._machine.error
+        if error is not None:
+            return error.error_code or self._close[0], error.error
+        return self._close
+
+    # what the connection says (upstream.Listener)
+
+    def connected(self, socket: Socket) -> None:
+        """See `upstream.Listener`. From here on it is billed."""
+        self._socket = socket
+        self.opened_at = self._last_ping = self._now()
+        self._metrics.sessions_active.inc()
+
+    def message(self, data: bytes) -> None:
+        """See `upstream.Listener`."""
+        event = self._machine.receive(data)
+        if event is None:
+            return
+        if isinstance(event, Begin):
+            self.id = event.id
+            self.ready = self._writable
+            self._began.set()
+            self._owner.began(self, event)
+            return
+        self._owner.heard(self, event, data)
+        if self._machine.termination is not None and self._socket is not None:
+            # The service closes by itself; where it does not, the money stops here.
+            self._socket.close()
+
+    def pong(self) -> None:
+        """See `upstream.Listener`."""
+        self._ping_at = None
+        self.confirmed = max(self.confirmed, self._ping_sent)
+
+    def writable(self, *, yes: bool) -> None:
+        """See `upstream.Listener`."""
+        self._writable = yes
+        self.ready = yes and self._machine.takes_audio
+        if self.ready:
+            self._owner.ready_again(self)
+
+    def disconnected(self, code: int | None, reason: str) -> None:
+        """See `upstream.Listener`."""
+        self.ready = False
+        self._close = (code, reason)
+        self._closed.set()
+        self._began.set()
+
+    def _count(self, kind: str) -> None:
+        self._metrics.upstream_disorder.labels(kind).inc()

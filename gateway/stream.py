@@ -1,0 +1,360 @@
+"""One stream: audio up, events out, one outcome.
+
+`receive` takes the carrier's messages, synchronously, down to the upstream socket. `run` is the stream's task; it lives
+until every track is done and says the last word, `stream.ended`. A stream ends once: the first outcome stays, whatever
+dies after it, and from then on the tracks say Terminate and wait for their last turns.
+
+It does not know which socket it hangs on nor which upstream its tracks have.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+from msgspec import UNSET, UnsetType
+
+from gateway import events
+from gateway.errors import CarrierError, Outcome
+from gateway.metrics import Metrics
+from gateway.protocol.media_stream import Dialect, Dtmf, Event, Media, MediaStream, Started
+from gateway.protocol.media_stream import State as StreamState
+from gateway.protocol.transcription import Verdict
+from gateway.track import Track, TrackOptions
+from gateway.upstream import Connector
+
+MASK = "•"
+"""Stands for a digit that may not be told: it may be of a card number."""
+
+MAX_PARAMETER = 500
+"""Characters of a custom parameter that are passed on; Twilio's own bound for name and value together."""
+
+
+class Carrier(Protocol):
+    """What a stream needs of its carrier's socket."""
+
+    def send_ping(self) -> None:
+        """Asks the peer whether it is there."""
+
+    def send_close(self, code: int, reason: str = "") -> None:
+        """Closes the socket. After the peer has closed, it does nothing."""
+
+
+class Publish(Protocol):
+    """The outbox."""
+
+    def __call__(self, event: events.Event, *, durable: bool) -> None:
+        """Takes an event for Redis. Never waits and never raises for a want of room."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierLimits:
+    """What a carrier may take, in seconds, and how fast it may send."""
+
+    start: float = 10.0
+    ping_every: float = 20.0
+    silent: float = 60.0
+    """Nothing at all, not even a pong."""
+
+    pace: float = 4.0
+    """Times real time, which more than `pace_seconds` in a row is too fast."""
+
+    pace_seconds: int = 5
+    longest: float = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """How streams are treated."""
+
+    tracks: tuple[str, ...] = ("inbound",)
+    show_digits: bool = False
+    parameters: frozenset[str] = frozenset()
+    """Names of custom parameters that are published."""
+
+    limits: CarrierLimits = field(default_factory=CarrierLimits)
+    track: TrackOptions = field(default_factory=TrackOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What all streams share."""
+
+    connector: Connector
+    publish: Publish
+    metrics: Metrics
+    now: Callable[[], float]
+    """The monotonic clock, in seconds."""
+
+    wall: Callable[[], datetime] = lambda: datetime.now(UTC)
+    options: StreamOptions = field(default_factory=StreamOptions)
+
+
+class Stream:
+    """See the module's docstring.
+
+    Args:
+        dialect: the carrier's.
+        carrier: its socket.
+        resources: shared with all streams.
+    """
+
+    def __init__(self, dialect: Dialect, carrier: Carrier, resources: Resources) -> None:
+        self.call_id = ""
+        self.stream_id = ""
+        self.outcome: Outcome | None = None
+        self.opened_at = resources.now()
+        self.epoch = secrets.token_hex(4)
+        self.tracks: dict[str, Track] = {}
+        self._dialect = dialect
+        self._carrier = carrier
+        self._resources = resources
+        self._options = resources.options
+        self._metrics = resources.metrics
+        self._machine = MediaStream(dialect, self._count)
+        self._log = structlog.get_logger("gateway.stream")
+        self._started = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended_at = 0.0
+        self._detail = ""
+        self._seq = 0
+        self._part = 0
+        self._heard_at = self.opened_at
+        self._pinged_at = self.opened_at
+        self._messages = 0
+        self._ticked = _Ticked(self.opened_at)
+        self._metrics.streams_active.inc()
+
+    # the carrier's side: wire.Receiver
+
+    def receive(self, message: bytes) -> None:
+        """Takes in a text message of the carrier's: for audio, all the way up."""
+        self._messages += 1
+        if self.outcome is not None:
+            return
+        try:
+            event = self._machine.receive(message)
+        except CarrierError as error:
+            self.end(error.outcome, error.detail)
+            return
+        if type(event) is Media:
+            track = self.tracks.get(event.track)
+            if track is not None:
+                track.feed(event.payload, event.timestamp_ms)
+            else:
+                self._count("unwanted_track")
+        elif event is not None:
+            self._handle(event)
+
+    def receive_binary(self) -> None:
+        """See `wire.Receiver`."""
+        self.end(Outcome.UNSUPPORTED_DATA, "a binary message came where the dialect has text")
+
+    def receive_violation(self, code: int) -> None:
+        """See `wire.Receiver`."""
+        if code == Outcome.TOO_BIG.close_code:
+            self.end(Outcome.TOO_BIG, "a message is larger than 64 KiB")
+        else:
+            self.end(Outcome.PROTOCOL_ERROR, "the WebSocket protocol was broken")
+
+    def alive(self) -> None:
+        """See `wire.Receiver`."""
+        self._messages += 1
+
+    def disconnected(self) -> None:
+        """See `wire.Receiver`."""
+        self.end(Outcome.HANGUP)
+
+    def fail(self, error: Exception) -> None:
+        """Our own fault: the stream ends, others do not notice."""
+        self._log.error("stream failed", call_id=self.call_id, stream_id=self.stream_id, exc_info=error)
+        self.end(Outcome.INTERNAL, "an internal error")
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._start(event)
+        elif isinstance(event, Dtmf):
+            digit = event.digit if self._options.show_digits else MASK
+            self.publish(events.Dtmf, digit=digit, track=event.track)
+        elif self._machine.state is StreamState.STOPPED:
+            self.end(Outcome.STOPPED)
+
+    def _start(self, start: Started) -> None:
+        options = self._options
+        self.call_id, self.stream_id = start.call_id, start.stream_id
+        self._metrics.streams_started.labels(self._dialect.name).inc()
+        announced = tuple(name for name in options.tracks if name in start.tracks)
+        shared = self._resources
+        for name in announced:
+            self.tracks[name] = Track(name, self, shared.connector, self._metrics, shared.now, options.track)
+        parameters = {name: text[:MAX_PARAMETER] for name, text in start.parameters.items()}
+        self.publish(
+            events.StreamStarted,
+            dialect=self._dialect.name,
+            profile="default",
+            tracks=list(announced),
+            encoding=start.encoding,
+            parameters={name: text for name, text in parameters.items() if name in options.parameters},
+            from_=parameters.get("From"),
+            to=parameters.get("To"),
+            started_at=self._at(),
+        )
+        self._log.info("stream started", call_id=self.call_id, stream_id=self.stream_id, tracks=list(announced))
+        self._started.set()
+
+    # its end
+
+    def end(self, outcome: Outcome, detail: str = "") -> None:
+        """Ends the stream, once; the first outcome stays. `detail` goes to the log and to the carrier, so it holds
+        nothing that was received.
+        """
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        self._ended_at = self._resources.now()
+        self._detail = detail
+        if outcome.close_code is not None:
+            self._carrier.send_close(outcome.close_code, detail or outcome.reason)
+        for track in self.tracks.values():
+            track.finish()
+        self._started.set()
+        self._ended.set()
+
+    def abandon(self) -> None:
+        """Drops the upstream sessions without waiting for their last turns."""
+        for track in self.tracks.values():
+            track.abandon()
+
+    async def run(self) -> None:
+        """The stream's life: its tracks', then `stream.ended`."""
+        try:
+            await self._started.wait()
+            async with asyncio.TaskGroup() as group:
+                for track in self.tracks.values():
+                    group.create_task(track.run(), name=f"track {self.stream_id} {track.name}")
+                # A stream none of whose tracks is wanted lives on, too, until the carrier ends it.
+                await self._ended.wait()
+        finally:
+            self.end(Outcome.INTERNAL, "an internal error")
+            self._close_books(self.outcome or Outcome.INTERNAL)
+
+    def _close_books(self, outcome: Outcome) -> None:
+        duration = self._ended_at - self.opened_at
+        tracks = self.tracks.values()
+        self._hand_over_counts()
+        self._metrics.streams_active.dec()
+        self._metrics.streams_ended.labels(outcome.result, outcome.reason).inc()
+        self._metrics.stream_duration.labels(outcome.result).observe(duration)
+        if self.call_id:
+            self.publish(
+                events.StreamEnded,
+                result=str(outcome.result),
+                reason=outcome.reason,
+                duration_seconds=round(duration, 3),
+                frames=sum(track.frames for track in tracks),
+                turns=sum(track.turns.finals for track in tracks),
+                lost_ms=sum(track.lost_ms for track in tracks),
+                billed_seconds=round(sum(track.billed_seconds for track in tracks), 3),
+                last_seq=self._seq + 1,
+            )
+        self._log.info(
+            "stream ended",
+            call_id=self.call_id,
+            stream_id=self.stream_id,
+            result=str(outcome.result),
+            reason=outcome.reason,
+            detail=self._detail,
+            seconds=round(duration, 3),
+        )
+
+    # time
+
+    def tick(self, now: float) -> None:
+        """Once a second: what has taken too long, what comes too fast, and the counts for the metrics."""
+        limits = self._options.limits
+        if self.outcome is None:
+            self._watch_carrier(now, limits)
+        for track in self.tracks.values():
+            track.tick(now)
+        self._hand_over_counts()
+
+    def _watch_carrier(self, now: float, limits: CarrierLimits) -> None:
+        ticked = self._ticked
+        if self._messages != ticked.messages:
+            ticked.messages = self._messages
+            self._heard_at = now
+        if now - self._pinged_at >= limits.ping_every:
+            self._pinged_at = now
+            self._carrier.send_ping()
+        if not self.call_id and now - self.opened_at >= limits.start:
+            self.end(Outcome.HANDSHAKE_TIMEOUT, f"no start came within {limits.start:g} seconds")
+        elif now - self._heard_at >= limits.silent:
+            self.end(Outcome.TIMEOUT, f"nothing came for {limits.silent:g} seconds, not even a pong")
+        elif now - self.opened_at >= limits.longest:
+            self.end(Outcome.LIMIT, f"the stream has lasted {limits.longest:g} seconds")
+        elif ticked.too_fast(now, max((t.received_bytes for t in self.tracks.values()), default=0), limits):
+            self.end(Outcome.TOO_FAST, f"audio came faster than {limits.pace:g} times real time")
+
+    def _hand_over_counts(self) -> None:
+        for name, track in self.tracks.items():
+            frames, size = self._ticked.handed.get(name, (0, 0))
+            if track.frames != frames:
+                self._metrics.frames.labels(name).inc(track.frames - frames)
+                self._metrics.bytes.labels(name).inc(track.received_bytes - size)
+                self._ticked.handed[name] = (track.frames, track.received_bytes)
+
+    def _count(self, kind: str) -> None:
+        self._metrics.disorder.labels(kind).inc()
+
+    # what the tracks say: track.TrackOwner
+
+    def lost(self, verdict: Verdict) -> None:
+        """See `track.TrackOwner`."""
+        self.end(verdict.outcome, verdict.advice)
+
+    def publish(self, kind: type[events.Event], /, *, durable: bool = True, **fields: Any) -> None:
+        """Numbers an event and puts it into the outbox."""
+        part: int | UnsetType = UNSET
+        if durable:
+            self._seq += 1
+            self._part = 0
+            number = f"{self.stream_id}:{self.epoch}:{self._seq}"
+        else:
+            self._part = part = self._part + 1
+            number = f"{self.stream_id}:{self.epoch}:{self._seq}:{part}"
+        event = kind(
+            id=number,
+            call_id=self.call_id,
+            stream_id=self.stream_id,
+            seq=self._seq,
+            part=part,
+            at=self._at(),
+            **fields,
+        )
+        if kind is events.Turn:
+            self._metrics.turns.labels("true" if durable else "false").inc()
+        self._resources.publish(event, durable=durable)
+
+    def _at(self) -> str:
+        return self._resources.wall().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(slots=True)
+class _Ticked:
+    """What the last tick saw."""
+
+    at: float
+    messages: int = 0
+    received: int = 0
+    fast_seconds: float = 0.0
+    handed: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def too_fast(self, now: float, received: int, limits: CarrierLimits) -> bool:
+        """Whether audio has come too fast for too long. `received`: bytes of mu-law, 8000 to a second."""
+        seconds, audio = now - self.at, (received - self.received) / 8000
+        self.at, self.received = now, received
+        self.fast_seconds = self.fast_seconds + seconds if audio > seconds * limits.pace else 0.0
+        return self.fast_seconds >= limits.pace_seconds

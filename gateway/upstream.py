@@ -1,0 +1,255 @@
+"""The AssemblyAI socket: one WebSocket a session, over websockets' sans-I/O client.
+
+Audio is written synchronously; nothing here waits but `connect`. A dead peer must not swallow minutes, so the kernel's
+send buffer is small and the socket says it can't be written to once a second of audio waits in ours: from then on audio
+stays in the backlog, where overflow is counted.
+"""
+
+import asyncio
+import ipaddress
+import socket as sockets
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import OPEN
+from websockets.uri import WebSocketURI, parse_uri
+
+from gateway.wire import binary_frame
+
+WRITE_MARK = 8000
+"""Bytes that may wait to be written: a second of mu-law. Half of it lets writing go on."""
+
+SEND_BUFFER = 16 * 1024
+"""SO_SNDBUF; the kernel doubles it. It bounds how much a dead peer swallows before the write mark is reached."""
+
+MAX_MESSAGE = 2**20
+"""The largest message taken from the service, in bytes; a Turn is under 20 KiB."""
+
+
+class Listener(Protocol):
+    """What hears of one socket. Called synchronously; `disconnected` is the last call and comes exactly once."""
+
+    def connected(self, socket: "Socket") -> None:
+        """The upgrade was answered with 101. The first message may follow in the same breath."""
+
+    def message(self, data: bytes) -> None:
+        """A text message."""
+
+    def pong(self) -> None:
+        """The answer to a ping of ours."""
+
+    def writable(self, *, yes: bool) -> None:
+        """Whether audio may be written now."""
+
+    def disconnected(self, code: int | None, reason: str) -> None:
+        """The connection is over, with the peer's close code and reason, or None where it broke without a close."""
+
+
+class Socket(Protocol):
+    """What a session needs of its connection; tests have one in memory."""
+
+    def send_audio(self, chunk: bytes) -> None:
+        """Writes one chunk as a binary message."""
+
+    def send_text(self, message: bytes) -> None:
+        """Writes one text message."""
+
+    def ping(self) -> None:
+        """Sends a ping."""
+
+    def close(self) -> None:
+        """Closes politely; `abort` follows where the peer does not answer."""
+
+    def abort(self) -> None:
+        """Drops the connection at once."""
+
+
+class Refused(Exception):
+    """The upgrade was answered with something other than 101."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+
+
+class Connector(Protocol):
+    """How a session gets its socket."""
+
+    async def connect(self, listener: Listener) -> None:
+        """Opens a connection; the listener has been told `connected` when this returns.
+
+        Raises:
+            Refused: the service answered the upgrade with an HTTP error.
+            OSError: it could not be reached (TLS failures are OSErrors too).
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where sessions are opened, and as whom. Its `repr` shows no credential."""
+
+    url: str
+    headers: Mapping[str, str]
+    tls: ssl.SSLContext | None = None
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.url.partition('?')[0]!r})"
+
+    async def connect(self, listener: Listener) -> None:
+        """See `Connector.connect`."""
+        uri = parse_uri(self.url)
+        loop = asyncio.get_running_loop()
+        tls = (self.tls or ssl.create_default_context()) if uri.secure else None
+        transport, connection = await loop.create_connection(
+            lambda: Connection(uri, self.headers, listener, loop.create_future()),
+            uri.host,
+            uri.port,
+            ssl=tls,
+            server_hostname=uri.host if tls else None,
+        )
+        try:
+            await connection.opened
+        except BaseException:
+            transport.abort()
+            raise
+
+
+class Connection(asyncio.Protocol):
+    """One connection. `opened` is done once the upgrade is answered with 101, or holds why it was not."""
+
+    def __init__(
+        self, uri: WebSocketURI, headers: Mapping[str, str], listener: Listener, opened: asyncio.Future[None]
+    ) -> None:
+        self._ws = ClientProtocol(uri, max_size=MAX_MESSAGE)
+        self._headers = headers
+        self._listener: Listener | None = listener
+        self._fragments: list[bytes] = []
+        self._transport: asyncio.Transport
+        self.opened = opened
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asks for the upgrade."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_MARK, low=WRITE_MARK // 2)
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)
+        request = self._ws.connect()
+        request.headers.update(self._headers)
+        self._ws.send_request(request)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes in what arrived."""
+        self._ws.receive_data(data)
+        events = self._ws.events_received()
+        # A ping is answered and a close is echoed by the protocol itself.
+        self._flush()
+        for event in events:
+            if isinstance(event, Response):
+                self._answered(event)
+            elif isinstance(event, Frame):
+                self._frame(event)
+        if self._ws.close_expected():
+            self._transport.close()
+
+    def eof_received(self) -> None:
+        """The peer sends no more; the transport closes itself."""
+        self._ws.receive_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over."""
+        self._ws.receive_eof()
+        if not self.opened.done():
+            self.opened.set_exception(exc or ConnectionResetError("closed during the handshake"))
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            received = self._ws.close_rcvd
+            listener.disconnected(received.code if received else None, received.reason if received else "")
+
+    def pause_writing(self) -> None:
+        """A second of audio is waiting."""
+        if self._listener is not None:
+            self._listener.writable(yes=False)
+
+    def resume_writing(self) -> None:
+        """It has drained."""
+        if self._listener is not None:
+            self._listener.writable(yes=True)
+
+    # the session's side
+
+    def send_audio(self, chunk: bytes) -> None:
+        """See `Socket`. Nothing is written to a closing connection."""
+        if self._ws.state is OPEN and not self._transport.is_closing():
+            self._transport.write(binary_frame(chunk))
+
+    def send_text(self, message: bytes) -> None:
+        """See `Socket`."""
+        if self._ws.state is OPEN:
+            self._ws.send_text(message)
+            self._flush()
+
+    def ping(self) -> None:
+        """See `Socket`."""
+        if self._ws.state is OPEN:
+            self._ws.send_ping(b"")
+            self._flush()
+
+    def close(self) -> None:
+        """See `Socket`."""
+        if self._ws.state is OPEN:
+            self._ws.send_close(CloseCode.NORMAL_CLOSURE)
+            self._flush()
+
+    def abort(self) -> None:
+        """See `Socket`."""
+        self._transport.abort()
+
+    # between the two
+
+    def _flush(self) -> None:
+        for data in self._ws.data_to_send():
+            if data and not self._transport.is_closing():
+                self._transport.write(data)
+
+    def _answered(self, response: Response) -> None:
+        if self.opened.done():
+            return
+        error = self._ws.handshake_exc
+        if error is None and self._listener is not None:
+            self._listener.connected(self)
+            self.opened.set_result(None)
+        elif isinstance(error, InvalidHandshake) and response.status_code != 101:
+            self.opened.set_exception(Refused(response.status_code))
+        else:
+            self.opened.set_exception(ConnectionError(f"no WebSocket: {error}"))
+
+    def _frame(self, frame: Frame) -> None:
+        listener = self._listener
+        if listener is None:
+            return
+        if frame.opcode is Opcode.PONG:
+            listener.pong()
+        elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                message = b"".join(self._fragments)
+                self._fragments.clear()
+                listener.message(message)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,215 @@
+"""The one place that leans on internals of aiohttp and websockets; everything else uses what they document.
+
+Why: a frame of audio must go from the carrier's socket to the upstream socket in one call. aiohttp's documented way to
+read is `await receive()`, which costs a future and a task switch a message, fifty a second and call; websockets'
+documented way to send assembles a frame in Python and asks the kernel for a mask each time.
+
+What is leaned on, and pinned by the version bounds in pyproject.toml and by the contract tests in tests/test_wire.py:
+
+- aiohttp 3.14: `WebSocketResponse._post_start` makes a `WebSocketDataQueue`, and the parser hands each message to its
+  `feed_data`, its errors to `set_exception` and the end of the connection to `feed_eof`; `WebSocketWriter` writes a
+  frame without awaiting in `_write_websocket_frame`.
+- websockets 17: `websockets.speedups.apply_mask`, with the documented framing of RFC 6455 around it.
+"""
+
+import os
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Protocol
+
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
+from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
+from aiohttp._websocket.writer import WebSocketWriter
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_request import BaseRequest
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # No C compiler where it was installed: the same in Python, slower.
+    from websockets.utils import apply_mask
+
+MAX_MESSAGE = 64 * 1024
+"""The largest message a carrier may send, in bytes. Twilio's are under 500."""
+
+
+def _nothing() -> None:
+    pass
+
+
+class Receiver(Protocol):
+    """What takes a carrier's messages, each as it arrives. None of these may raise; what does is `fail`'s."""
+
+    def receive(self, message: bytes) -> None:
+        """A text message."""
+
+    def receive_binary(self) -> None:
+        """A binary message."""
+
+    def receive_violation(self, code: int) -> None:
+        """The peer broke WebSocket's own rules; `code` is the close code that it deserves."""
+
+    def alive(self) -> None:
+        """The peer answered a ping."""
+
+    def disconnected(self) -> None:
+        """The peer closed, or the connection is gone."""
+
+    def fail(self, error: Exception) -> None:
+        """One of the above raised: a fault of ours."""
+
+
+class _Deliver(WebSocketDataQueue):
+    """Takes the place of aiohttp's queue: what the parser puts in is handed over at once, and nothing is held."""
+
+    socket: "CarrierSocket"
+
+    def feed_data(self, data: Any, size: int) -> None:
+        # The parser is compiled and drops an exception that leaves this method: none may.
+        try:
+            self.socket.deliver(data)
+        except Exception as error:  # noqa: BLE001 - the boundary; the receiver reports it and ends its stream
+            self.socket.receiver.fail(error)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        code = exc.code if isinstance(exc, WebSocketError) else WSCloseCode.PROTOCOL_ERROR
+        self.socket.violation(int(code))
+
+    def feed_eof(self) -> None:
+        self.socket.gone()
+
+
+class CarrierSocket(web.WebSocketResponse):
+    """The server's end of a carrier's WebSocket; its messages are delivered synchronously.
+
+    Args:
+        open_receiver: called with this socket once the upgrade is answered; gives what takes the messages.
+    """
+
+    def __init__(self, open_receiver: Callable[["CarrierSocket"], Receiver]) -> None:
+        super().__init__(autoclose=False, autoping=False, compress=False, max_msg_size=MAX_MESSAGE, decode_text=False)
+        self._open_receiver = open_receiver
+        self.receiver: Receiver
+        self.peer_closed = False
+        self.close_sent = False
+        self._on_gone: Callable[[], None] = _nothing
+        self._on_close_sent: Callable[[], object] = _nothing
+
+    def _post_start(self, request: BaseRequest, protocol: str | None, writer: WebSocketWriter) -> None:
+        self._ws_protocol = protocol
+        self._writer = writer
+        loop = request._loop
+        queue = _Deliver(request._protocol, 2**16, loop=loop)
+        queue.socket = self
+        self._reader = queue
+        self._parser = WebSocketReader(queue, MAX_MESSAGE, compress=False, decode_text=False)
+        self.receiver = self._open_receiver(self)
+        request.protocol.set_parser(self._parser)
+        request.protocol.keep_alive(False)
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter:
+        """Answers the upgrade. Raises an HTTP error where it is none."""
+        return await super().prepare(request)
+
+    async def write_eof(self) -> None:  # type: ignore[override]
+        """Nothing more is written when the handler returns: the close frame has been sent by `send_close`."""
+        self._eof_sent = True
+
+    def on_gone(self, callback: Callable[[], None]) -> None:
+        """`callback` is called once the peer has closed or the connection is gone (at once, where it is already)."""
+        self._on_gone = callback
+        if self.peer_closed:
+            callback()
+
+    def on_close_sent(self, callback: Callable[[], object]) -> None:
+        """`callback` is called once we have sent our close (at once, where that is so already)."""
+        self._on_close_sent = callback
+        if self.close_sent:
+            callback()
+
+    def deliver(self, message: Any) -> None:
+        """Hands one parsed message to its taker."""
+        if self.peer_closed:
+            return
+        kind = message[0]
+        if kind is WSMsgType.TEXT:
+            self.receiver.receive(message[1])
+        elif kind is WSMsgType.BINARY:
+            self.receiver.receive_binary()
+        elif kind is WSMsgType.PING:
+            self._write(message[1], WSMsgType.PONG)
+            self.receiver.alive()
+        elif kind is WSMsgType.PONG:
+            self.receiver.alive()
+        elif kind is WSMsgType.CLOSE:
+            self.send_close(message[1] or 1000)
+            self.gone()
+
+    def violation(self, code: int) -> None:
+        """The parser gave up on what the peer sent."""
+        if not self.peer_closed:
+            self.receiver.receive_violation(code)
+            self.gone()
+
+    def gone(self) -> None:
+        """No more will come from the peer."""
+        if self.peer_closed:
+            return
+        self.peer_closed = True
+        self.receiver.disconnected()
+        self._on_gone()
+
+    def send_ping(self) -> None:
+        """Sends a ping, unless the connection is closing."""
+        self._write(b"", WSMsgType.PING)
+
+    def send_close(self, code: int, reason: str = "") -> None:
+        """Sends a close frame, once. `reason` is cut to what a close frame can hold."""
+        if not self.close_sent:
+            payload = code.to_bytes(2, "big") + reason.encode()[:120]
+            self._write(payload, WSMsgType.CLOSE)
+            self.close_sent = True
+            self._on_close_sent()
+
+    def _write(self, payload: bytes, opcode: WSMsgType) -> None:
+        writer = self._writer
+        if writer is None or self.close_sent or writer.transport.is_closing():
+            return
+        writer._write_websocket_frame(payload, opcode, 0)
+
+
+_SHORT = Struct("!BB").pack
+_LONG = Struct("!BBH").pack
+_MASKS_AT_ONCE = 1024
+
+
+class Masks:
+    """Masking keys for a client's frames, from the system's randomness, asked for many at a time.
+
+    RFC 6455, section 10.3: a key must not be predictable from those before it.
+    """
+
+    __slots__ = ("_at", "_keys")
+
+    def __init__(self) -> None:
+        self._keys = b""
+        self._at = 0
+
+    def next(self) -> bytes:
+        """A fresh key of four bytes."""
+        at = self._at
+        if at >= len(self._keys):
+            self._keys = os.urandom(4 * _MASKS_AT_ONCE)
+            at = 0
+        self._at = at + 4
+        return self._keys[at : at + 4]
+
+
+_masks = Masks()
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """A whole, masked binary frame of a client (RFC 6455, section 5.2) with up to 65535 bytes of payload."""
+    mask = _masks.next()
+    size = len(payload)
+    head = _LONG(0x82, 0xFE, size) if size > 125 else _SHORT(0x82, 0x80 | size)
+    return head + mask + apply_mask(payload, mask)
