@@ -1,8 +1,8 @@
 """The carrier simulator: a phone carrier as Twilio is one, for `turngate call` and for tests.
 
-    plan ─▶ schedule ─▶ call ─▶ line ─▶ the server under test
-            messages ────────────▲  │
-    report ◀── inbox, playout ◀──┘◀─┘
+    plan ─▶ schedule ─▶ call ─▶ line ─▶ wire ─▶ the server under test
+                    messages ───▲  │
+    report ◀── inbox, playout ◀────┘
 
 It speaks Twilio's media-stream protocol over a real WebSocket and knows nothing of the gateway, so it fits
 any server of that protocol. `place_call` runs one whole call from a plan; `dial` gives a connected line for

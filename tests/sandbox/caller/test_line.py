@@ -87,7 +87,7 @@ async def test_marks_come_back_when_the_audio_has_been_played_and_at_once_on_cle
         await connection.recv()
         await connection.send(from_server("mark", mark={"name": "nothing queued"}))
         stream.messages.append(await connection.recv())
-        await connection.send(from_server("media", media={"payload": "/w=="}))
+        await connection.send(from_server("media", media={"payload": "////" * 30}))
         await connection.send(from_server("mark", mark={"name": "played"}))
         stream.messages.append(await connection.recv())
         await connection.send(from_server("media", media={"payload": "////" * 200_000}))
@@ -120,7 +120,7 @@ async def test_a_server_that_does_not_read_is_left() -> None:
     async def do_not_read(connection: ServerConnection, stream: Stream) -> None:
         await release.wait()
 
-    async with a_server(do_not_read, max_queue=1) as server:
+    async with a_server(do_not_read, max_queue=1, close_timeout=0.05) as server:
         async with dial(Call(url=server.url, patience=0.05)) as line:
             with pytest.raises(LineClosedError):
                 await flood(line)

@@ -1,7 +1,9 @@
 """gateway.sandbox.caller.wire: connections end in every way that a carrier's can, and refusals have words."""
 
 import asyncio
+import errno
 import socket
+import ssl
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -10,7 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosedError
 
 from gateway.sandbox.caller import CallRefusedError, CallUnreachableError, Close, ClosedBy
-from gateway.sandbox.caller.wire import open_wire
+from gateway.sandbox.caller.wire import _unreachable, open_wire
 from tests.sandbox.caller.server import Stream, a_server, record
 
 
@@ -150,3 +152,18 @@ async def test_a_server_without_tls_fails_as_twilio_says() -> None:
         with pytest.raises(CallUnreachableError, match="TLS") as caught:
             await open_wire(server.url.replace("ws://", "wss://"), {}, 10)
     assert caught.value.refusal.twilio_error == 31910
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (ssl.SSLCertVerificationError("self-signed certificate"), 31910, "SSL_CERT_FILE"),
+        (socket.gaierror(-2, "Name or service not known"), 31901, "host name"),
+        (OSError(113, "No route to host"), 31901, "No route to host"),
+        (OSError(f"Multiple exceptions: [Errno {errno.ECONNREFUSED}] one"), 31902, "nothing listens"),
+    ],
+)
+def test_every_failure_to_connect_has_its_words(error: OSError, code: int, words: str) -> None:
+    refusal = _unreachable("wss://voice.example.com/media/twilio", error)
+    assert refusal.twilio_error == code
+    assert words in refusal.message
