@@ -15,8 +15,8 @@ MULAW_SILENCE = b"\xff"
 class ChunkRule:
     """What a lawful chunk is, in bytes, for one encoding.
 
-    `target` is what is gathered before a chunk goes; `least` and `most` are the service's limits; `limit` is the bound
-    of the backlog.
+    `target` is what is gathered before a chunk goes; `least` is what a shorter tail is filled up to; `most` is the
+    service's limit; `limit` is the bound of the backlog.
     """
 
     target: int
@@ -27,8 +27,11 @@ class ChunkRule:
 
     @classmethod
     def mulaw(cls, *, chunk_ms: int = 60, backlog_seconds: float = 30.0) -> "ChunkRule":
-        """The rule for mu-law at 8 kHz, 8 bytes a millisecond."""
-        return cls(target=chunk_ms * 8, least=400, most=8000, limit=int(backlog_seconds * 8000))
+        """The rule for mu-law at 8 kHz, 8 bytes a millisecond.
+
+        A tail is filled up to 60 ms: the service's minimum of 50 ms, in whole frames of 20 ms.
+        """
+        return cls(target=chunk_ms * 8, least=480, most=8000, limit=int(backlog_seconds * 8000))
 
 
 class Backlog:

@@ -65,9 +65,9 @@ class Intake:
         """Cut audio at every 50 ms of the audio clock, so that what is made of it does not depend on the frames.
 
         Yields:
-            A piece, and whether it ends on such a mark.
+            A piece, and whether it ends on such a mark; nothing for compressed audio.
         """
-        start = 0
+        start = 0 if self._frame else len(audio)
         while start < len(audio):
             mark = self._next_mark()
             end = min(len(audio), start + (mark - self._samples) * self._frame)

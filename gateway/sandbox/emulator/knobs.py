@@ -281,7 +281,7 @@ def _read_declaration() -> Iterator[Knob]:
         kind, *metas = get_args(hints[item.name])
         meta = next(meta for meta in metas if isinstance(meta, Meta) and meta.description)
         extra = meta.extra or {}
-        assert item.default is not MISSING  # noqa: S101 - the declaration gives every knob a default
+        assert item.default is not MISSING
         yield Knob(
             name=item.name,
             annotation=hints[item.name],

@@ -142,10 +142,10 @@ class TestU3:
 
     def test_partials_are_formatted_tentative_and_revised(self) -> None:
         session = Driven(U3, script("well hello there people today"))
-        session.audio(2000)
+        session.audio(2200)
         first, second = session.turns[:2]
-        assert first["transcript"] == "Well hello ther"
-        assert second["transcript"] == "Well hello there peopl"
+        assert first["transcript"] == "Well hello there peopl"
+        assert second["transcript"] == "Well hello there people toda"
         assert first["turn_is_formatted"]
         assert first["end_of_turn_confidence"] == 0
         assert not any(word["word_is_final"] for word in first["words"])
