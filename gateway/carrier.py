@@ -44,6 +44,9 @@ class MediaRoute:
             await socket.prepare(request)
         except web.HTTPBadRequest:
             return self._refuse("upgrade", web.HTTPUpgradeRequired(text="a WebSocket upgrade is expected here\n"))
+        except ConnectionError:
+            # The peer has gone meanwhile. Where a stream had begun, it has been told.
+            return socket
         await _gone(socket)
         return socket
 
@@ -51,7 +54,8 @@ class MediaRoute:
         self._metrics.refused.labels(reason).inc()
         self._log.warning("upgrade refused", reason=reason, status=response.status)
         # A copy: aiohttp deprecates returning its exceptions.
-        return web.Response(status=response.status, text=response.text)
+        headers = {"Upgrade": "websocket"} if response.status == web.HTTPUpgradeRequired.status_code else None
+        return web.Response(status=response.status, text=response.text, headers=headers)
 
 
 async def _gone(socket: CarrierSocket) -> None:

@@ -28,12 +28,17 @@ WRITE_MARK = 8000
 SEND_BUFFER = 16 * 1024
 """SO_SNDBUF; the kernel doubles it. It bounds how much a dead peer swallows before the write mark is reached."""
 
+CLOSE_SECONDS = 5.0
+"""How long the service may take to answer our close before the connection is dropped."""
+
 MAX_MESSAGE = 2**20
 """The largest message taken from the service, in bytes; a Turn is under 20 KiB."""
 
 
 class Listener(Protocol):
-    """What hears of one socket. Called synchronously; `disconnected` is the last call and comes exactly once."""
+    """What hears of one socket. Called synchronously, `connected` first and `disconnected` last, each exactly once; not at
+    all where `connect` raises.
+    """
 
     def connected(self, socket: "Socket") -> None:
         """The upgrade was answered with 101. The first message may follow in the same breath."""
@@ -64,7 +69,7 @@ class Socket(Protocol):
         """Sends a ping."""
 
     def close(self) -> None:
-        """Closes politely; `abort` follows where the peer does not answer."""
+        """Closes politely; the connection is dropped where the peer does not answer in `CLOSE_SECONDS`."""
 
     def abort(self) -> None:
         """Drops the connection at once."""
@@ -104,20 +109,26 @@ class Endpoint:
     async def connect(self, listener: Listener) -> None:
         """See `Connector.connect`."""
         uri = parse_uri(self.url)
-        loop = asyncio.get_running_loop()
-        tls = (self.tls or ssl.create_default_context()) if uri.secure else None
-        transport, connection = await loop.create_connection(
-            lambda: Connection(uri, self.headers, listener, loop.create_future()),
-            uri.host,
-            uri.port,
-            ssl=tls,
-            server_hostname=uri.host if tls else None,
-        )
+        connection = Connection(uri, self.headers, listener, asyncio.get_running_loop().create_future())
+        if uri.secure:
+            await _connect_tls(uri, connection, self.tls or ssl.create_default_context())
+        else:
+            await asyncio.get_running_loop().create_connection(lambda: connection, uri.host, uri.port)
         try:
             await connection.opened
         except BaseException:
-            transport.abort()
+            connection.abort()
             raise
+
+
+async def _connect_tls(uri: WebSocketURI, connection: "Connection", tls: ssl.SSLContext) -> None:
+    """TLS in two steps: only so can the buffer below it be kept small. It would hold eight seconds of audio more."""
+    loop = asyncio.get_running_loop()
+    below, _ = await loop.create_connection(asyncio.Protocol, uri.host, uri.port)
+    below.set_write_buffer_limits(high=0)
+    transport = await loop.start_tls(below, connection, tls, server_hostname=uri.host)
+    assert transport is not None, "it is None on another kind of transport only"
+    connection.connection_made(transport)
 
 
 class Connection(asyncio.Protocol):
@@ -131,6 +142,8 @@ class Connection(asyncio.Protocol):
         self._listener: Listener | None = listener
         self._fragments: list[bytes] = []
         self._transport: asyncio.Transport
+        self._connected = False
+        self._closing: asyncio.TimerHandle | None = None
         self.opened = opened
 
     # asyncio's side
@@ -150,28 +163,26 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Takes in what arrived."""
         self._ws.receive_data(data)
-        events = self._ws.events_received()
         # A ping is answered and a close is echoed by the protocol itself.
         self._flush()
-        for event in events:
-            if isinstance(event, Response):
-                self._answered(event)
-            elif isinstance(event, Frame):
-                self._frame(event)
-        if self._ws.close_expected():
-            self._transport.close()
+        self._take_events()
+        if self._ws.state is not OPEN:
+            self._closing_or_refused()
 
     def eof_received(self) -> None:
         """The peer sends no more; the transport closes itself."""
         self._ws.receive_eof()
+        # The body of a refusal may end with the connection.
+        self._take_events()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         self._ws.receive_eof()
-        if not self.opened.done():
-            self.opened.set_exception(exc or ConnectionResetError("closed during the handshake"))
+        if self._closing is not None:
+            self._closing.cancel()
+        self._fail(exc if isinstance(exc, OSError) else ConnectionResetError("closed during the handshake"))
         listener, self._listener = self._listener, None
-        if listener is not None:
+        if listener is not None and self._connected:
             received = self._ws.close_rcvd
             listener.disconnected(received.code if received else None, received.reason if received else "")
 
@@ -209,6 +220,7 @@ class Connection(asyncio.Protocol):
         if self._ws.state is OPEN:
             self._ws.send_close(CloseCode.NORMAL_CLOSURE)
             self._flush()
+            self._closing = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
 
     def abort(self) -> None:
         """See `Socket`."""
@@ -221,17 +233,40 @@ class Connection(asyncio.Protocol):
             if data and not self._transport.is_closing():
                 self._transport.write(data)
 
+    def _take_events(self) -> None:
+        for event in self._ws.events_received():
+            if isinstance(event, Response):
+                self._answered(event)
+            elif isinstance(event, Frame):
+                self._frame(event)
+
+    def _closing_or_refused(self) -> None:
+        ws = self._ws
+        if ws.handshake_exc is not None:
+            # What was answered is no HTTP.
+            self._fail(ConnectionError(f"no WebSocket: {ws.handshake_exc}"))
+        # After a close of our own, the peer's is waited for.
+        if ws.handshake_exc is not None or ws.close_rcvd is not None or ws.parser_exc is not None:
+            self._transport.close()
+
+    def _fail(self, error: Exception) -> None:
+        if not self.opened.done():
+            self.opened.set_exception(error)
+            # Nobody may be waiting for it any more: then it is not to be reported as forgotten.
+            self.opened.exception()
+
     def _answered(self, response: Response) -> None:
-        if self.opened.done():
+        if self.opened.done() or self._listener is None:
             return
         error = self._ws.handshake_exc
-        if error is None and self._listener is not None:
+        if error is None:
+            self._connected = True
             self._listener.connected(self)
             self.opened.set_result(None)
         elif isinstance(error, InvalidHandshake) and response.status_code != 101:
-            self.opened.set_exception(Refused(response.status_code))
+            self._fail(Refused(response.status_code))
         else:
-            self.opened.set_exception(ConnectionError(f"no WebSocket: {error}"))
+            self._fail(ConnectionError(f"no WebSocket: {error}"))
 
     def _frame(self, frame: Frame) -> None:
         listener = self._listener

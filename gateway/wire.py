@@ -31,6 +31,9 @@ except ImportError:  # No C compiler where it was installed: the same in Python,
 MAX_MESSAGE = 64 * 1024
 """The largest message a carrier may send, in bytes. Twilio's are under 500."""
 
+_PONG_MARK = 16 * 1024
+"""Bytes that wait to be written to a peer, from which on its pings are passed over."""
+
 
 def _nothing() -> None:
     pass
@@ -64,11 +67,12 @@ class _Deliver(WebSocketDataQueue):
     socket: "CarrierSocket"
 
     def feed_data(self, data: Any, size: int) -> None:
-        # The parser is compiled and drops an exception that leaves this method: none may.
+        # What leaves this method would make the parser give the connection up without a close: nothing may.
+        socket = self.socket
         try:
-            self.socket.deliver(data)
+            socket.deliver(data)
         except Exception as error:  # noqa: BLE001 - the boundary; the receiver reports it and ends its stream
-            self.socket.receiver.fail(error)
+            socket.receiver.fail(error)
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         code = exc.code if isinstance(exc, WebSocketError) else WSCloseCode.PROTOCOL_ERROR
@@ -91,6 +95,7 @@ class CarrierSocket(web.WebSocketResponse):
         self.receiver: Receiver
         self.peer_closed = False
         self.close_sent = False
+        self._violated = False
         self._on_gone: Callable[[], None] = _nothing
         self._on_close_sent: Callable[[], object] = _nothing
 
@@ -136,26 +141,41 @@ class CarrierSocket(web.WebSocketResponse):
         elif kind is WSMsgType.BINARY:
             self.receiver.receive_binary()
         elif kind is WSMsgType.PING:
-            self._write(message[1], WSMsgType.PONG)
+            # A peer that asks and does not read gets no more answers: they would pile up here.
+            if self._waiting_to_be_written() < _PONG_MARK:
+                self._write(message[1], WSMsgType.PONG)
             self.receiver.alive()
         elif kind is WSMsgType.PONG:
             self.receiver.alive()
         elif kind is WSMsgType.CLOSE:
-            self.send_close(message[1] or 1000)
+            self.send_close(_answer_to_close(message[1]))
             self.gone()
 
     def violation(self, code: int) -> None:
-        """The parser gave up on what the peer sent."""
-        if not self.peer_closed:
+        """The parser gave up on what the peer sent: it hears why, and nothing more of it is read."""
+        if self.peer_closed or self._violated:
+            return
+        self._violated = True
+        try:
             self.receiver.receive_violation(code)
-            self.gone()
+        except Exception as error:  # noqa: BLE001 - the boundary, as in `feed_data`
+            self.receiver.fail(error)
+        self.send_close(code)
+        # The peer may still be sending: a connection that is closed with data unread is reset, and the close frame is
+        # lost with it. So only our half ends here; the rest follows with the peer's half, or in due time.
+        writer = self._writer
+        if writer is not None and not writer.transport.is_closing() and writer.transport.can_write_eof():
+            writer.transport.write_eof()
 
     def gone(self) -> None:
         """No more will come from the peer."""
         if self.peer_closed:
             return
         self.peer_closed = True
-        self.receiver.disconnected()
+        try:
+            self.receiver.disconnected()
+        except Exception as error:  # noqa: BLE001 - the boundary, as in `feed_data`
+            self.receiver.fail(error)
         self._on_gone()
 
     def send_ping(self) -> None:
@@ -170,11 +190,21 @@ class CarrierSocket(web.WebSocketResponse):
             self.close_sent = True
             self._on_close_sent()
 
+    def _waiting_to_be_written(self) -> int:
+        return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
+
     def _write(self, payload: bytes, opcode: WSMsgType) -> None:
         writer = self._writer
         if writer is None or self.close_sent or writer.transport.is_closing():
             return
         writer._write_websocket_frame(payload, opcode, 0)
+
+
+def _answer_to_close(code: int) -> int:
+    """The code that answers the peer's: the same, unless it gave none (0) or one that may not be sent (RFC 6455, 7.4)."""
+    if code == 0:
+        return WSCloseCode.OK
+    return WSCloseCode.PROTOCOL_ERROR if code == WSCloseCode.ABNORMAL_CLOSURE or code >= 5000 else code
 
 
 _SHORT = Struct("!BB").pack

@@ -5,15 +5,8 @@ The core is sans-I/O: `session` is one session, `turns` and its two profiles mak
 sockets around it. Every behaviour that can be chosen is a field of `Knobs`.
 """
 
-from gateway.sandbox.emulator.knobs import (
-    Ending,
-    Fault,
-    Formatting,
-    IdleForce,
-    Knobs,
-    Moment,
-    Refusal,
-)
+from gateway.sandbox.emulator.choices import Ending, Fault, Formatting, IdleForce, Moment, Refusal
+from gateway.sandbox.emulator.knobs import Knobs
 from gateway.sandbox.emulator.record import EmulatedSession
 from gateway.sandbox.emulator.server import Emulator
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.sandbox.emulator.knobs import Knobs, Refusal
+from gateway.sandbox.emulator.choices import Refusal
+from gateway.sandbox.emulator.knobs import Knobs
 from gateway.sandbox.emulator.tokens import LONGEST_SESSION, Tokens
 
 SELF_HOSTED = "self-hosted"

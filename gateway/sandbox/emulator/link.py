@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from gateway.sandbox.emulator.agenda import Abort, Action, Close, Freeze, Send, StopReading
 from gateway.sandbox.emulator.record import EmulatedSession
@@ -92,7 +92,7 @@ class Link:
                 break
             await self._may_read.wait()
             if not self._frozen:
-                await self._receive(message.type, message.data)
+                await self._receive(message)
         if message.type is WSMsgType.CLOSE:
             await self._closed_by_client(message.data)
         if message.type is not WSMsgType.CLOSING:  # which means that `_perform` is closing the socket
@@ -104,20 +104,20 @@ class Link:
         self._close(code or _NO_CODE)
         await self._socket.close(code=code or 1000)
 
-    async def _receive(self, kind: WSMsgType, data: str | bytes) -> None:
-        if kind is WSMsgType.PING and isinstance(data, bytes):
-            await self._send_pong(data)
-            return
+    async def _receive(self, message: WSMessage) -> None:
         now = self._clock()
-        if kind is WSMsgType.BINARY and isinstance(data, bytes):
-            self._session.receive_binary(data, now)
-        elif kind is WSMsgType.TEXT and isinstance(data, str):
-            self._session.receive_text(data, now)
+        match message.type:
+            case WSMsgType.BINARY:
+                self._session.receive_binary(bytes(message.data), now)
+            case WSMsgType.TEXT:
+                self._session.receive_text(message.data, now)
+            case WSMsgType.PING:
+                await self._pong(bytes(message.data))
         if self._session.due() < self._armed:
             self._wake.set()
         self._changed()
 
-    async def _send_pong(self, data: bytes) -> None:
+    async def _pong(self, data: bytes) -> None:
         try:
             await self._socket.pong(data)
         except ConnectionError:

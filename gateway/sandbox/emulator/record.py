@@ -126,10 +126,6 @@ class Records:
         self.sessions.append(session)
         self._forget()
 
-    def find(self, session_id: str) -> EmulatedSession | None:
-        """The session with this id."""
-        return next((session for session in self.sessions if session.id == session_id), None)
-
     @property
     def open_count(self) -> int:
         """Sockets open now."""

@@ -14,13 +14,14 @@ from aiohttp import web
 
 from gateway.sandbox.emulator import control
 from gateway.sandbox.emulator.changes import Changes
+from gateway.sandbox.emulator.choices import Refusal
 from gateway.sandbox.emulator.credentials import Refused, check, is_key, over_limit, refusal
-from gateway.sandbox.emulator.knobs import Knobs, Refusal
+from gateway.sandbox.emulator.knobs import Knobs
 from gateway.sandbox.emulator.limits import Limits
 from gateway.sandbox.emulator.link import CLOSE_TIMEOUT, Link, SessionCore
 from gateway.sandbox.emulator.record import EmulatedSession, Records
 from gateway.sandbox.emulator.refused import RefusedSession
-from gateway.sandbox.emulator.session import DEFAULT_RATE, Session
+from gateway.sandbox.emulator.session import Session
 from gateway.sandbox.emulator.speech import DeafEar, Ear
 from gateway.sandbox.emulator.tokens import Answer, Tokens, refused
 from gateway.sandbox.emulator.validation import InvalidInputError, Parameters, parse
@@ -137,7 +138,7 @@ class Emulator:
             return web.json_response({"error": "Expected a WebSocket upgrade"}, status=426)
         await socket.prepare(request)
         transport = request.transport
-        if not isinstance(transport, asyncio.Transport):
+        if transport is None:  # the client has gone already
             return socket
         record = self._record(request)
         now = asyncio.get_running_loop().time()
@@ -218,10 +219,9 @@ def _admit(request: web.Request, knobs: Knobs, tokens: Tokens, now: float) -> in
 
 
 def _ear(parameters: Parameters, recordings: Sequence[Recording]) -> Ear:
-    encoding = parameters.get("encoding", "pcm_s16le")
-    if encoding not in ENCODINGS:
+    if parameters.encoding not in ENCODINGS:
         return DeafEar()
-    return Hearing(recordings, encoding=encoding, sample_rate=parameters.get("sample_rate", DEFAULT_RATE))
+    return Hearing(recordings, encoding=parameters.encoding, sample_rate=parameters.sample_rate)
 
 
 def _json(answer: Answer) -> web.Response:

@@ -9,18 +9,17 @@ from typing import Any
 
 from gateway.sandbox.emulator import messages
 from gateway.sandbox.emulator.agenda import Abort, Action, Agenda, Close, Freeze, Send, StopReading
+from gateway.sandbox.emulator.choices import Ending, Fault, Moment
 from gateway.sandbox.emulator.credentials import Refused
 from gateway.sandbox.emulator.inbox import Inbox
 from gateway.sandbox.emulator.intake import Intake, violation
-from gateway.sandbox.emulator.knobs import Ending, Fault, Knobs, Moment
+from gateway.sandbox.emulator.knobs import Knobs
 from gateway.sandbox.emulator.messages import Message, Turn
 from gateway.sandbox.emulator.record import AUDIO_SECONDS, EmulatedSession
 from gateway.sandbox.emulator.refused import fail
 from gateway.sandbox.emulator.speech import Ear, Speech
 from gateway.sandbox.emulator.validation import InvalidInputError, Parameters, client_message
 from gateway.sandbox.recordings import Word
-
-DEFAULT_RATE = 16_000
 
 
 class _Phase(Enum):
@@ -62,7 +61,8 @@ class Session:
         self._speech = Speech(ear, parameters, knobs)
         self._agenda = Agenda(latency=knobs.latency, jitter=knobs.jitter, seed=record.id)
         self._inbox = Inbox(rate=knobs.max_rate, most_ms=knobs.max_backlog_seconds * 1000)
-        self._intake = _intake(parameters, knobs)
+        tolerance_ms = 0 if knobs.strict else knobs.short_tolerance_ms
+        self._intake = Intake(parameters.encoding, parameters.sample_rate, tolerance_ms=tolerance_ms)
         self._received_ms = 0.0
         self._phase = _Phase.OPEN
         self._requests: dict[str, Callable[[dict[str, Any], float], None]] = {
@@ -280,14 +280,6 @@ class Session:
             case _:
                 self._phase = _Phase.OVER
                 self._agenda.add(now, Abort() if fault is Fault.DROP else Close(knobs.fault_code, ""))
-
-
-def _intake(parameters: Parameters, knobs: Knobs) -> Intake:
-    return Intake(
-        parameters.get("encoding", "pcm_s16le"),
-        parameters.get("sample_rate", DEFAULT_RATE),
-        tolerance_ms=0 if knobs.strict else knobs.short_tolerance_ms,
-    )
 
 
 def _configuration(parameters: Parameters) -> messages.Configuration:

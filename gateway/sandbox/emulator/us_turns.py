@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.sandbox.emulator import turns
-from gateway.sandbox.emulator.knobs import Formatting, IdleForce, Knobs
+from gateway.sandbox.emulator.choices import Formatting, IdleForce
+from gateway.sandbox.emulator.knobs import Knobs
 from gateway.sandbox.emulator.messages import SpeechStarted, Turn
 from gateway.sandbox.recordings import Word
 

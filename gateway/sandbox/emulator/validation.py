@@ -138,6 +138,16 @@ class Parameters:
         return self.values.get(name, default)
 
     @property
+    def encoding(self) -> str:
+        """The declared encoding."""
+        return str(self.get("encoding", "pcm_s16le"))
+
+    @property
+    def sample_rate(self) -> int:
+        """The declared rate in Hz; 16 kHz when there is none."""
+        return int(self.get("sample_rate", 16_000))
+
+    @property
     def u3(self) -> bool:
         """Whether the model belongs to the U3 family."""
         return is_u3(self.model)

@@ -12,7 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from gateway.sandbox.emulator import cli
-from gateway.sandbox.emulator.knobs import Ending, Knobs, declared
+from gateway.sandbox.emulator.choices import Ending
+from gateway.sandbox.emulator.knobs import Knobs, declared
 
 app = typer.Typer()
 app.command()(cli.emulate)

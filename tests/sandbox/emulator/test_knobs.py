@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.sandbox.emulator import knobs
-from gateway.sandbox.emulator.knobs import Fault, Formatting, Knobs
+from gateway.sandbox.emulator.choices import Fault, Formatting
+from gateway.sandbox.emulator.knobs import Knobs
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "emulator.md"
 

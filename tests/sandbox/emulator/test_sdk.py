@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,19 @@ DATA = Path(__file__).parents[2] / "data"
 UTTERANCES = [item["text"] for item in json.loads((DATA / "speech-8k.json").read_text())["utterances"]]
 KNOWN = recordings.load(DATA / "speech-8k.wav")
 EVENTS = (RealTimeEvents.Begin, RealTimeEvents.Turn, RealTimeEvents.Termination, RealTimeEvents.SpeechStarted)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for localhost and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("makes its certificate with openssl, which is not here")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    files = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([openssl, *made, *files], check=True, capture_output=True)
+    return certificate, key
 
 
 @pytest.fixture
@@ -151,3 +167,21 @@ async def test_the_client_reports_an_error_in_the_middle() -> None:
         await failed.wait()
         await client.disconnect()
     assert [error.code for error in errors] == [3005]
+
+
+async def test_the_client_gets_a_token_and_a_session_over_tls(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    async with Emulator(ssl_context=context) as emulator:
+        host = emulator.url.replace("wss://127.0.0.1", "localhost")
+        minter = AsyncRealTimeTranscriber(RealTimeTranscriberOptions(api_host=host, api_key="a-key"))
+        token = await minter.create_temporary_token(expires_in_seconds=60)
+        await minter.disconnect()
+        client = AsyncRealTimeTranscriber(RealTimeTranscriberOptions(api_host=host, token=token))
+        await client.connect(parameters(SpeechModel.universal_3_5_pro))
+        await client.disconnect(terminate=True)
+        assert emulator.sessions[0].terminated
+        assert emulator.sessions[0].headers == {"Authorization": token}

@@ -6,6 +6,7 @@ import dataclasses
 
 import aiohttp
 import pytest
+import uvloop
 
 from gateway.sandbox import tones
 from gateway.sandbox.emulator import Emulator, Knobs
@@ -94,10 +95,44 @@ async def test_a_refused_parameter_is_answered_before_begin(emulator: Emulator) 
 
 
 async def test_pings_are_answered(emulator: Emulator) -> None:
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": "k"}) as http,
+        http.ws_connect(emulator.url + "/v3/ws", autoping=False) as socket,
+    ):
+        assert (await socket.receive()).type is aiohttp.WSMsgType.TEXT
+        await socket.ping(b"are you there")
+        pong = await socket.receive()
+        assert (pong.type, bytes(pong.data)) == (aiohttp.WSMsgType.PONG, b"are you there")
+
+
+async def test_a_text_frame_that_is_no_json_is_refused(emulator: Emulator) -> None:
     async with connect(emulator, begin=True) as client:
-        await client.socket.ping(b"are you there")
+        await client.socket.send_str("{")
+        assert (await client.rest())[0]["error_code"] == 3006
+        assert client.close_code == 3006
+
+
+async def test_compressed_audio_is_accepted_and_not_heard(emulator: Emulator) -> None:
+    async with connect(emulator, begin=True, encoding="opus") as client:
+        await client.socket.send_bytes(b"packet")
         await client.say("Terminate")
         assert [m["type"] for m in await client.rest()] == ["Termination"]
+
+
+async def test_a_token_with_a_wrong_key_is_refused(emulator: Emulator) -> None:
+    params = {"expires_in_seconds": "60"}
+    status, _ = await get(emulator, "/v3/token", params=params, headers={"Authorization": "invalid"})
+    assert status == 401
+
+
+def test_it_runs_on_uvloop() -> None:
+    async def talk() -> None:
+        async with Emulator() as emulator, connect(emulator, begin=True) as client:
+            await client.audio(100)
+            await client.say("Terminate")
+            assert [m["type"] for m in await client.rest()] == ["Termination"]
+
+    uvloop.run(talk())
 
 
 async def test_compression_that_is_offered_is_not_used(emulator: Emulator) -> None:

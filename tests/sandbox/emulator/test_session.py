@@ -8,8 +8,9 @@ import math
 import pytest
 
 from gateway.sandbox.emulator.agenda import Close, Send
+from gateway.sandbox.emulator.choices import Formatting, IdleForce
 from gateway.sandbox.emulator.credentials import Refused
-from gateway.sandbox.emulator.knobs import Formatting, IdleForce, Knobs
+from gateway.sandbox.emulator.knobs import Knobs
 from gateway.sandbox.emulator.refused import RefusedSession
 from tests.sandbox.emulator.fakes import MULAW, U3, US, Driven, script, sent
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from gateway.sandbox.emulator.agenda import Abort, Close, Freeze, StopReading
-from gateway.sandbox.emulator.knobs import Ending, Fault, Moment
+from gateway.sandbox.emulator.choices import Ending, Fault, Moment
 from tests.sandbox.emulator.fakes import U3, Driven, script
 
 
@@ -36,8 +36,7 @@ def test_after_a_stall_everything_comes_in_order() -> None:
     session.wait(4.9)
     assert session.types == ["Begin"]
     session.wait(0.2)
-    assert session.types == ["Begin", "SpeechStarted", "Turn", "Turn", "Termination"][: len(session.types)]
-    assert session.types[-1] == "Termination"
+    assert session.types == ["Begin", "SpeechStarted", "Turn", "Turn", "Termination"]
 
 
 @pytest.mark.parametrize(

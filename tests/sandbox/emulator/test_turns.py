@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.sandbox.emulator.knobs import Formatting
+from gateway.sandbox.emulator.choices import Formatting
 from tests.sandbox.emulator.fakes import U3, US, Driven, script
 
 FIELDS = [
