@@ -1,10 +1,10 @@
 """Who may stream.
 
 The upgrade of a Twilio stream carries `X-Twilio-Signature`: base64 of an HMAC over the stream's URL, keyed with the
-account's auth token (Twilio, "Webhooks security": SHA-1, or SHA-256 where `X-Twilio-Webhooks-Signature-Settings` announces
-a shared key). Which form of the URL is signed for a WebSocket is not settled by Twilio's documents, so each form that
-a configured public URL can take is tried: wss and https, with and without a slash at the end. Nothing is derived from the
-request's Host header: a stranger writes that.
+account's auth token (Twilio, "Webhooks security": SHA-1, or SHA-256 where `X-Twilio-Webhooks-Signature-Settings`
+announces a shared key). Which form of the URL is signed for a WebSocket is not settled by Twilio's documents, so each
+form that a configured public URL can take is tried: wss and https, with and without a slash at the end. Nothing is
+derived from the request's Host header: a stranger writes that.
 """
 
 import base64
@@ -61,7 +61,8 @@ class TwilioSignature:
 
     def allows(self, path: str, headers: Mapping[str, str]) -> bool:
         """See `Admission`. Takes the same time whichever form fits, or none."""
-        given = headers.get("X-Twilio-Signature", "").encode()
+        # What is no UTF-8 arrives as lone surrogates.
+        given = headers.get("X-Twilio-Signature", "").encode(errors="surrogateescape")
         settings = headers.get("X-Twilio-Webhooks-Signature-Settings", "")
         algorithm = "sha256" if "HMAC_SHA256" in settings.upper().replace("-", "_") else "sha1"
         fits = False

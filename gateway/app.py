@@ -1,7 +1,7 @@
 """The composition root: what is shared, the two sites, how it all starts and stops.
 
-The media site is public, the admin site is not. Metrics and health must answer while streams end, so the admin site stops
-last. Neither depends on Redis or AssemblyAI: a process whose neighbours are away is alive.
+The media site is public, the admin site is not. Metrics and health must answer while streams end, so the admin site
+stops last. Neither depends on Redis or AssemblyAI: a process whose neighbours are away is alive.
 """
 
 import asyncio
@@ -51,6 +51,8 @@ async def serve(settings: Settings, stop: asyncio.Event, started: Callable[[Gate
     """Serves until `stop` is set, then ends politely: the streams, then the outbox.
 
     Args:
+        settings: checked ones.
+        stop: ends it.
         started: told once both sites listen.
 
     Raises:
@@ -58,8 +60,7 @@ async def serve(settings: Settings, stop: asyncio.Event, started: Callable[[Gate
     """
     loop = asyncio.get_running_loop()
     metrics = Metrics()
-    redis = redis_client(settings.redis_url)
-    outbox = Outbox(redis, metrics, settings.outbox_options(), loop.time)
+    outbox = Outbox(redis_client(settings.redis_url), metrics, settings.outbox_options(), loop.time)
     resources = Resources(
         connector=settings.endpoint(USER_AGENT),
         publish=outbox.publish,
@@ -83,7 +84,7 @@ async def serve(settings: Settings, stop: asyncio.Event, started: Callable[[Gate
             for task in own:
                 task.cancel()
     finally:
-        await redis.aclose()
+        await outbox.close()
         log.info("stopped")
 
 
@@ -138,7 +139,9 @@ def _media(gateway: Gateway, who: Admission) -> web.Application:
     app = web.Application()
     for name, dialect in DIALECTS.items():
         route = MediaRoute(dialect, who, gateway.streams, gateway.metrics, _draining(gateway))
+        # A slash at the end is a common slip in TwiML, and Twilio signs what stands there.
         app.router.add_get(f"/media/{name}", route.handle)
+        app.router.add_get(f"/media/{name}/", route.handle)
     return app
 
 

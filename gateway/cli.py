@@ -1,17 +1,26 @@
-"""The command line: `turngate serve`, `check`, and the sandbox's commands."""
+"""The command line: `turngate serve`, `check`, `tail`, and the sandbox's commands.
+
+Each command imports what it needs when it runs, so that `turngate --help` and a mistyped option answer at once.
+"""
+
+# ruff: noqa: PLC0415 - the docstring says why imports are inside.
 
 import asyncio
+import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-import uvloop
 from rich.console import Console
 
-from gateway import __version__, config, logs
-from gateway.app import Gateway
-from gateway.app import serve as serve_until
-from gateway.errors import ConfigError
+from gateway import __version__
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+    from gateway.config import Settings
+    from gateway.sandbox.demo import DemoOptions
 
 app = typer.Typer(
     name="turngate",
@@ -21,33 +30,77 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, where the command was not through: 128 and the signal's number."""
+
+_PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
+_Result = TypeVar("_Result")
+
+_REDIS_URL = ["REDIS_URL", "TURNGATE_REDIS_URL"]
+RedisUrl = Annotated[str, typer.Option(envvar=_REDIS_URL, show_envvar=True, help="Where the gateway's events are.")]
+Prefix = Annotated[
+    str, typer.Option(envvar="TURNGATE_REDIS_PREFIX", show_envvar=True, help="What keys and channels begin with.")
+]
+
+
+def _say(mark: str, style: str, text: str) -> None:
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[{style}]{mark}[/] ", end="")
+    console.print(text, soft_wrap=True, markup=False, emoji=False)
+
 
 def _fail(lines: list[str], *, status: int = 2) -> typer.Exit:
-    console = Console(stderr=True, highlight=False)
     for line in lines:
-        console.print(f"[bold red]✗[/] {line}", soft_wrap=True)
+        _say("✗", "bold red", line)
     return typer.Exit(status)
 
 
-def _settings() -> config.Settings:
+def _settings() -> "Settings":
+    from gateway import config
+    from gateway.errors import ConfigError
+
     try:
         return config.load()
     except ConfigError as error:
         raise _fail([*error.faults, "`turngate check` shows all settings."]) from None
 
 
+def _until_interrupted(main: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result | None:
+    """Runs `main`; on SIGINT or SIGTERM it is cancelled, cleans up, and None is returned."""
+    import uvloop
+
+    async def run() -> _Result:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, task.cancel)
+        return await main()
+
+    try:
+        return uvloop.run(run())
+    except asyncio.CancelledError:
+        return None
+
+
 @app.command()
 def serve() -> None:
     """Run the gateway until SIGTERM or SIGINT. Settings come from the environment (see `turngate check`)."""
+    import uvloop
+
+    from gateway import logs
+
     settings = _settings()
     logs.configure(settings.log_format, settings.log_level)
     try:
         uvloop.run(_serve(settings))
     except OSError as error:
-        raise _fail([f"could not listen: {error}. Is another gateway running? See TURNGATE_MEDIA_PORT."]) from None
+        hint = "Is another gateway running? TURNGATE_MEDIA_PORT and TURNGATE_ADMIN_PORT choose others."
+        raise _fail([f"could not listen: {error.strerror or error}. {hint}"], status=1) from None
 
 
-async def _serve(settings: config.Settings) -> None:
+async def _serve(settings: "Settings") -> None:
+    from gateway.app import serve as serve_until
+
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -55,7 +108,7 @@ async def _serve(settings: config.Settings) -> None:
     await serve_until(settings, stop, _announce)
 
 
-def _announce(gateway: Gateway) -> None:
+def _announce(gateway: "Gateway") -> None:
     if sys.stderr.isatty():
         Console(stderr=True).print(
             f"[bold]turngate {__version__}[/]: media on port {gateway.media_port}, health and metrics on port "
@@ -64,6 +117,151 @@ def _announce(gateway: Gateway) -> None:
 
 
 @app.command()
+def check() -> None:
+    """Show all settings, what is wrong with them, and whether Redis takes events.
+
+    The exit status is 0 if `serve` could start and Redis answers, 1 if only Redis does not, 2 if a setting is wrong.
+    """
+    from gateway.check import examine, settings_grid, try_redis
+
+    findings = examine()
+    Console().print(settings_grid(findings.table))
+    for warning in findings.warnings:
+        _say("!", "bold yellow", warning)
+    trouble = asyncio.run(try_redis(*findings.redis)) if findings.redis else None
+    if findings.faults or trouble:
+        raise _fail([*findings.faults, *([trouble] if trouble else [])], status=2 if findings.faults else 1)
+    _say("✓", "bold green", "`turngate serve` can start, and Redis takes events.")
+
+
+@app.command()
+def tail(
+    call_id: Annotated[str | None, typer.Argument(help="The carrier's call id. Without one: all calls.")] = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print events as they are published, one a line.")] = False,
+    linger: Annotated[
+        float, typer.Option(min=0, help="A call is over when it has had no stream for so many seconds.")
+    ] = 3.0,
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0",
+    prefix: Prefix = "turngate",
+) -> None:
+    """Show what is said in a call, or in all calls: what was said before, then live. Ctrl-C ends it."""
+    from redis.exceptions import RedisError
+
+    from gateway import tail as tails
+    from gateway.client import Transcripts
+
+    async def run() -> None:
+        async with Transcripts(redis_url, prefix) as transcripts:
+            if json:
+                await tails.write_json(transcripts, call_id, sys.stdout.buffer, _complain, linger=linger)
+            elif call_id is not None:
+                await tails.tail_call(transcripts, call_id, Console(), linger=linger)
+            else:
+                await tails.tail_calls(transcripts, Console(), _complain, linger=linger)
+
+    try:
+        _until_interrupted(run)
+    except BrokenPipeError:
+        # Whoever read has read enough (`| head`); there is nobody to write the rest to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (RedisError, ValueError) as error:
+        raise _fail(_redis_away(redis_url, error)) from None
+
+
+def _complain(text: str) -> None:
+    _say("!", "bold yellow", text)
+
+
+def _redis_away(url: str, error: Exception) -> list[str]:
+    from gateway.check import without_password
+
+    if isinstance(error, ValueError):
+        return [f"REDIS_URL: {error}"]
+    hint = "Is it running? REDIS_URL says where: give the gateway's. `turngate demo` brings a Redis of its own."
+    return [f"Redis at {without_password(url)}: {str(error).rstrip('.')}. {hint}"]
+
+
+@app.command()
+def demo(
+    *,
+    speed: Annotated[float, typer.Option(min=0.1, max=50, help="Times real time.")] = 1.0,
+    live: Annotated[bool, typer.Option("--live", help="AssemblyAI itself: needs ASSEMBLYAI_API_KEY; costs.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --live: do not ask.")] = False,
+    model: Annotated[str, typer.Option(help="With --live: the model.")] = "universal-streaming-english",
+    redis_url: Annotated[
+        str, typer.Option(envvar=_REDIS_URL, show_envvar=True, help="A Redis to use. Without one: its own.")
+    ] = "",
+    prefix: Prefix = "turngate",
+) -> None:
+    """Show a recorded call going through the gateway, with an emulator of AssemblyAI and a Redis of its own.
+
+    The exit status is 0 if the transcript came through right.
+    """
+    from redis.exceptions import RedisError
+
+    from gateway.errors import ConfigError
+    from gateway.sandbox.demo import DemoOptions, run_demo
+    from gateway.sandbox.redis import RedisError as NoServer
+
+    options = DemoOptions(speed=speed, redis_url=redis_url or None, redis_prefix=prefix)
+    if live:
+        options = _live(options, model, yes=yes)
+    try:
+        faults = _until_interrupted(lambda: run_demo(options, Console()))
+    except ConfigError as error:
+        raise _fail(error.faults) from None
+    except NoServer as error:
+        raise _fail([f"{error}. With a Redis of your own: REDIS_URL=redis://127.0.0.1:6379/0 turngate demo"]) from None
+    except (RedisError, ValueError) as error:
+        raise _fail(_redis_away(redis_url, error)) from None
+    raise typer.Exit(INTERRUPTED if faults is None else int(bool(faults)))
+
+
+def _live(options: "DemoOptions", model: str, *, yes: bool) -> "DemoOptions":
+    """The options for AssemblyAI itself, once the price is agreed to."""
+    from dataclasses import replace
+
+    from gateway.sandbox.demo import cost
+
+    key = os.environ.get("ASSEMBLYAI_API_KEY") or os.environ.get("TURNGATE_ASSEMBLYAI_API_KEY")
+    if not key:
+        raise _fail(["ASSEMBLYAI_API_KEY: is not set, and --live needs it. Without --live the demo needs no key."])
+    if options.speed != 1:
+        raise _fail(["--speed: AssemblyAI takes audio in real time only."])
+    price = cost(model)
+    said = f"at most ${price:.4f}" if price is not None else "an amount that is not known here for this model"
+    typer.echo(f"This opens two paid sessions of AssemblyAI, 40 s each, with {model}: {said}.", err=True)
+    if not yes and not typer.confirm("Go on?", err=True):
+        raise typer.Exit(1)
+    url = os.environ.get("TURNGATE_ASSEMBLYAI_URL") or options.assemblyai_url
+    return replace(options, live_key=key, model=model, assemblyai_url=url)
+
+
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
+def emulate(context: typer.Context) -> None:
+    """Run a local emulator of AssemblyAI Universal-Streaming v3. It needs no account and no network."""
+    from gateway.sandbox.emulator.cli import emulate as command
+
+    _pass_on(context, command)
+
+
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
+def call(context: typer.Context) -> None:
+    """Place phone calls to a media-stream server, as Twilio does."""
+    from gateway.sandbox.caller.cli import call as command
+
+    _pass_on(context, command)
+
+
+def _pass_on(context: typer.Context, command: Callable[..., Any]) -> None:
+    """Runs a command that is made only now, because its options take long to make."""
+    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    made.command()(command)
+    made(args=context.args, prog_name=context.command_path)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
-    Console().print(__version__)
+    Console(highlight=False).print(__version__)

@@ -13,8 +13,8 @@ It needs redis and msgspec, and of this package only `order` and `events`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
@@ -22,13 +22,14 @@ from weakref import WeakSet
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway import events
 from gateway.events import AnyEvent
 from gateway.order import Lanes, Life, Message, Place
 
-__all__ = ["LINGER_SECONDS", "AnyEvent", "Message", "Transcripts", "TurnKey", "fold"]
+__all__ = ["LINGER_SECONDS", "AnyEvent", "Message", "Transcripts", "TurnKey", "fold", "turn_key"]
 
 LINGER_SECONDS = 3.0
 """How long a call may be without a stream before it is over: a call can have several streams in a row."""
@@ -39,12 +40,35 @@ PAGE = 500
 REMEMBERED = 20_000
 """Ids of the channel of all calls that are known to be repeats; the oldest go first. More than the channel stores."""
 
-_CONNECT_SECONDS = 3.0
+_SECONDS = 5.0
 _CONNECTIONS = 10_000
 _LAST_LOOK_SECONDS = 0.05
 
+
+def _connect(url: str, retry: Retry) -> Redis:
+    # No time-outs of the client's own: on Python 3.11 its asyncio.wait_for may swallow a cancellation. It tries nothing
+    # again unless it is told to. And each subscription holds a connection.
+    return Redis.from_url(
+        url, socket_timeout=None, socket_connect_timeout=_SECONDS, max_connections=_CONNECTIONS, retry=retry
+    )
+
+
+@asynccontextmanager
+async def _in_time(what: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            yield
+    except TimeoutError:
+        raise RedisTimeoutError(f"{what} took longer than {_SECONDS:g} s") from None
+
+
 TurnKey = tuple[str, str, int]
 """Which turn: `stream_id`, `track`, `turn`."""
+
+
+def turn_key(event: events.Turn) -> TurnKey:
+    """Which turn an event is about."""
+    return event.stream_id, event.track, event.turn
 
 
 def fold(told: Iterable[AnyEvent], turns: dict[TurnKey, events.Turn] | None = None) -> dict[TurnKey, events.Turn]:
@@ -59,11 +83,10 @@ def fold(told: Iterable[AnyEvent], turns: dict[TurnKey, events.Turn] | None = No
     turns = {} if turns is None else turns
     for event in told:
         if isinstance(event, events.Turn):
-            key = (event.stream_id, event.track, event.turn)
             if event.final and not event.text:
-                turns.pop(key, None)
+                turns.pop(turn_key(event), None)
             else:
-                turns[key] = event
+                turns[turn_key(event)] = event
     return turns
 
 
@@ -71,7 +94,7 @@ class Transcripts:
     """Subscribes to calls. An async context manager; leaving it ends every subscription.
 
     Args:
-        url: where Redis is.
+        url: where Redis is: `redis://`, `rediss://` or `unix://`.
         prefix: what keys and channels begin with (the gateway's `TURNGATE_REDIS_PREFIX`).
 
     Attributes:
@@ -80,21 +103,20 @@ class Transcripts:
     Raises:
         ValueError: the URL can't be read.
         redis.exceptions.RedisError: on entering: Redis is not there, or refuses us. While following: it went away for
-            longer than a few attempts to connect.
+            longer than some attempts to connect, about ten seconds.
     """
 
     def __init__(self, url: str, prefix: str = "turngate") -> None:
         self.missed = 0
         self._prefix = prefix
         self._url = url
-        # Each subscription holds a connection.
-        self._redis = Redis.from_url(url, socket_connect_timeout=_CONNECT_SECONDS, max_connections=_CONNECTIONS)
+        # A server that starts anew, or a failover, takes some seconds.
+        self._redis = _connect(url, Retry(ExponentialWithJitterBackoff(base=0.05, cap=2.0), 10))
         self._open: WeakSet[AsyncGenerator[Any, None]] = WeakSet()
 
     async def __aenter__(self) -> Self:
         # The first attempt is the only one: whoever starts wants to know at once.
-        once = Retry(NoBackoff(), 0)
-        async with Redis.from_url(self._url, socket_connect_timeout=_CONNECT_SECONDS, retry=once) as first:
+        async with _in_time("the first answer"), _connect(self._url, Retry(NoBackoff(), 0)) as first:
             await first.ping()
         return self
 
@@ -232,7 +254,8 @@ class _Feed:
         self.has_more = True
 
     async def __aenter__(self) -> Self:
-        await self._pubsub.subscribe(self._key)
+        async with _in_time("subscribing"):
+            await self._pubsub.subscribe(self._key)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -255,7 +278,8 @@ class _Feed:
 
     async def page(self) -> list[Message]:
         """The next events of the history, `PAGE` entries at most."""
-        entries: Any = await self._redis.xrange(self._key, min=self._read_to, count=PAGE)
+        async with _in_time("reading the history"):
+            entries: Any = await self._redis.xrange(self._key, min=self._read_to, count=PAGE)
         self.has_more = len(entries) == PAGE
         if entries:
             self._read_to = f"({entries[-1][0].decode()}"
@@ -271,6 +295,7 @@ class _Feed:
 
     async def skip(self) -> None:
         """Leaves out what the history holds by now."""
-        newest: Any = await self._redis.xrevrange(self._key, count=1)
+        async with _in_time("reading the history"):
+            newest: Any = await self._redis.xrevrange(self._key, count=1)
         if newest:
             self._read_to = f"({newest[0][0].decode()}"

@@ -1,7 +1,7 @@
 """Every setting: read from the environment once, checked all at once, frozen.
 
-`load` reports every fault in words, with the variable's name. Secrets are hidden in every `repr`. The table in the README
-is made from this declaration (`settings_table`), and a test holds the two together.
+`load` reports every fault in words, with the variable's name. Secrets are hidden in every `repr`. The table in the
+README is made from this declaration (`settings_table`), and a test holds the two together.
 """
 
 import os
@@ -11,17 +11,19 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+import msgspec
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import ConfigError
 from gateway.protocol.audio import ChunkRule
 from gateway.protocol.parameters import Parameters, Value, session_url
-from gateway.publisher import OutboxOptions
-from gateway.stream import CarrierLimits, StreamOptions
+from gateway.publisher import OutboxOptions, redis_client
+from gateway.stream import StreamOptions
 from gateway.track import TrackOptions
 from gateway.upstream import Endpoint
+from gateway.watch import CarrierLimits
 
 PREFIX = "TURNGATE_"
 API_VERSION = "2025-05-12"
@@ -29,6 +31,7 @@ API_VERSION = "2025-05-12"
 
 Texts = Annotated[tuple[str, ...], NoDecode]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
+Json = Annotated[dict[str, Value], NoDecode]
 
 
 def _customary(name: str) -> AliasChoices:
@@ -40,11 +43,17 @@ class Settings(BaseSettings):
     """The settings of one gateway process."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     assemblyai_api_key: SecretStr | None = Field(
         None,
+        validate_default=True,
         validation_alias=_customary("ASSEMBLYAI_API_KEY"),
         description="AssemblyAI's API key, sent as it is. `self-hosted` for the self-hosted stack.",
     )
@@ -65,8 +74,9 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds of silence after which AssemblyAI itself closes a session: a safety net.",
     )
-    assemblyai_parameters: dict[str, Value] = Field(
+    assemblyai_parameters: Json = Field(
         default_factory=dict,
+        repr=False,  # They may hold names and a token.
         description='Any further query parameters of v3, as JSON: `{"min_turn_silence": 300}`.',
     )
     public_url: str | None = Field(
@@ -79,7 +89,9 @@ class Settings(BaseSettings):
         description="Twilio's auth token; two, with a comma between, while one is being rotated.",
     )
     allow_unauthenticated: bool = Field(
-        default=False, description="Let anyone stream who reaches the media site, and spend the key. For development."
+        default=False,
+        validate_default=True,
+        description="Let anyone stream who reaches the media site, and spend the key. For development.",
     )
     tracks: Literal["inbound", "outbound", "both"] = Field(
         "inbound", description="Which tracks are transcribed. `both` opens, and costs, two sessions a stream."
@@ -97,6 +109,7 @@ class Settings(BaseSettings):
     show_dtmf: bool = Field(default=False, description="Publish the digits that callers dial, not just that they did.")
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
+        repr=False,  # It may hold a password.
         validation_alias=_customary("REDIS_URL"),
         description="Where events go: `redis://`, `rediss://` or `unix://`.",
     )
@@ -118,7 +131,7 @@ class Settings(BaseSettings):
     )
     flush_seconds: float = Field(10.0, ge=0, description="How long the outbox may take to deliver after that.")
     max_stream_seconds: float = Field(
-        86400.0, gt=0, description="The longest that a stream may last; then it ends with the reason `limit`."
+        86400.0, gt=0, le=86400, description="The longest that a stream may last; then it ends with the reason `limit`."
     )
     log_format: Literal["auto", "json", "pretty"] = Field(
         "auto", description="`auto`: pretty on a terminal, JSON elsewhere."
@@ -130,53 +143,65 @@ class Settings(BaseSettings):
     def _commas(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("assemblyai_parameters", mode="before")
+    @classmethod
+    def _json(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            raise ValueError('a JSON object is expected: {"min_turn_silence": 300}') from None
+
     @field_validator("assemblyai_url", "public_url")
     @classmethod
     def _websocket_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("a URL that begins with wss:// (or ws://), with a host and without a query, is expected")
+        if value is not None and not _is_websocket_url(value):
+            raise ValueError(
+                "a URL that begins with wss:// (or ws://), with a host, without a query or a password, is expected"
+            )
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _redis_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("redis", "rediss", "unix"):
+        if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
             raise ValueError("a URL that begins with redis://, rediss:// or unix:// is expected")
-        if parts.scheme != "unix" and not parts.hostname:
-            raise ValueError("a host is expected: redis://HOST:6379/0")
+        if not _is_redis_url(value):
+            raise ValueError(
+                "redis://HOST:6379/0 is expected, or redis://USER:PASSWORD@HOST:6379/0 with the signs of the password "
+                "percent-encoded"
+            )
         return value
 
-    @model_validator(mode="after")
-    def _together(self) -> "Settings":
-        faults = [*self._credential_faults()]
-        if faults:
-            raise ValueError("\n".join(faults))
-        return self
-
-    def _credential_faults(self) -> list[str]:
-        faults = []
-        if self.assemblyai_api_key is None:
-            faults.append(
-                "ASSEMBLYAI_API_KEY: is not set. Copy the key from AssemblyAI's dashboard; to try without one, use "
-                "`turngate demo`, or `turngate emulate` with any key."
+    @field_validator("assemblyai_api_key")
+    @classmethod
+    def _key(cls, value: SecretStr | None) -> SecretStr:
+        if value is None:
+            raise ValueError(
+                "is not set. Copy the key from AssemblyAI's dashboard; to try without one, use `turngate demo`, or "
+                "`turngate emulate` with any key"
             )
-        elif not re.fullmatch(r"[\x21-\x7e]+", self.assemblyai_api_key.get_secret_value()):
-            faults.append("ASSEMBLYAI_API_KEY: has characters that no key has, such as spaces or quotes.")
-        if self.twilio_auth_token and not self.public_url:
-            faults.append(
+        if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
+            raise ValueError("has characters that no key has, such as spaces or quotes")
+        return value
+
+    @field_validator("allow_unauthenticated")
+    @classmethod
+    def _authenticated(cls, value: bool, info: ValidationInfo) -> bool:
+        # What was refused itself is not among the data, and is not complained about twice.
+        tokens, public = info.data.get("twilio_auth_token"), info.data.get("public_url", "")
+        if tokens and public is None:
+            raise ValueError(
                 "TURNGATE_PUBLIC_URL: is not set, and signatures are checked against it. Set it to how Twilio reaches "
                 "this service: wss://voice.example.com"
             )
-        if not self.twilio_auth_token and not self.allow_unauthenticated:
-            faults.append(
+        if tokens == () and not value:
+            raise ValueError(
                 "TWILIO_AUTH_TOKEN: is not set, so anyone could stream and spend your key. Set it (and "
-                "TURNGATE_PUBLIC_URL), or for development TURNGATE_ALLOW_UNAUTHENTICATED=true."
+                "TURNGATE_PUBLIC_URL), or for development TURNGATE_ALLOW_UNAUTHENTICATED=true"
             )
-        return faults
+        return value
 
     # what the parts of the gateway are given
 
@@ -231,20 +256,45 @@ def load(**overrides: Any) -> Settings:
 
     Raises:
         ConfigError: with every fault.
+        TypeError: there is no such field.
     """
+    strange = overrides.keys() - Settings.model_fields.keys() - {variable(name) for name in Settings.model_fields}
+    if strange:
+        raise TypeError(f"no such settings: {', '.join(sorted(strange))}")
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise ConfigError([text for fault in error.errors() for text in _fault(fault)]) from None
+        raise ConfigError([_fault(fault) for fault in error.errors()]) from None
 
 
-def _fault(error: ErrorDetails) -> list[str]:
-    place = error["loc"]
-    message = error["msg"].removeprefix("Value error, ")
-    if not place:
-        return message.split("\n")
-    name = str(place[0])
-    return [f"{variable(name) if name in Settings.model_fields else name}: {message[:1].lower()}{message[1:]}."]
+def _fault(error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ").rstrip(".") + "."
+    if re.match(r"[A-Z_]+: ", message):
+        # It is about another variable, or about two.
+        return message
+    name = str(error["loc"][0])
+    return f"{variable(name) if name in Settings.model_fields else name}: {message[:1].lower()}{message[1:]}"
+
+
+def _is_websocket_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        # It raises where the port is none, or the host has no name that DNS could have.
+        _ = parts.port, (parts.hostname or "").encode("idna")
+    except ValueError:
+        return False
+    host = re.fullmatch(r"[\w.:-]+", parts.hostname or "")
+    return bool(parts.scheme in ("ws", "wss") and host and not (parts.query or parts.fragment or "@" in parts.netloc))
+
+
+def _is_redis_url(value: str) -> bool:
+    try:
+        redis_client(value)
+    except ValueError:
+        return False
+    parts = urlsplit(value)
+    # The client would take what it can't read for its default: localhost, or database 0.
+    return parts.scheme == "unix" or bool(parts.hostname and re.fullmatch(r"/?|/\d+", parts.path))
 
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:

@@ -18,31 +18,44 @@ class Result(StrEnum):
 
 
 class Outcome(Enum):
-    """How a stream ended: result, reason, and the close code for the carrier (None: its socket is gone already)."""
+    """How a stream ended.
 
-    STOPPED = (Result.COMPLETED, "stopped", 1000)
-    HANGUP = (Result.COMPLETED, "hangup", None)
-    LIMIT = (Result.COMPLETED, "limit", 1000)
-    CONTROLLED = (Result.COMPLETED, "controlled", 1000)
-    DRAINED = (Result.COMPLETED, "drained", 1012)
-    HANDSHAKE_TIMEOUT = (Result.CARRIER_ERROR, "handshake_timeout", 1008)
-    HANDSHAKE_INVALID = (Result.CARRIER_ERROR, "handshake_invalid", 1002)
-    PROTOCOL_ERROR = (Result.CARRIER_ERROR, "protocol_error", 1002)
-    UNSUPPORTED_DATA = (Result.CARRIER_ERROR, "unsupported_data", 1003)
-    TOO_BIG = (Result.CARRIER_ERROR, "too_big", 1009)
-    UNACCEPTABLE = (Result.CARRIER_ERROR, "unacceptable", 1008)
-    TOO_FAST = (Result.CARRIER_ERROR, "too_fast", 1008)
-    TIMEOUT = (Result.CARRIER_ERROR, "timeout", 1001)
-    UNAUTHORIZED = (Result.UPSTREAM_ERROR, "unauthorized", 1011)
-    INVALID_PARAMETER = (Result.UPSTREAM_ERROR, "invalid_parameter", 1011)
-    UNAVAILABLE = (Result.UPSTREAM_ERROR, "unavailable", 1011)
-    INTERNAL = (Result.GATEWAY_ERROR, "internal", 1011)
-    GATEWAY_LOST = (Result.INDETERMINATE, "gateway_lost", None)
+    Attributes:
+        result: whose success or fault it is.
+        reason: what it was; no two outcomes share one.
+        close_code: of the carrier's socket (RFC 6455, section 7.4). None: it is gone already.
+        meaning: what happened, in words.
+    """
 
-    def __init__(self, result: Result, reason: str, close_code: int | None) -> None:
+    STOPPED = (Result.COMPLETED, "stopped", 1000, "the carrier sent its stop")
+    HANGUP = (Result.COMPLETED, "hangup", None, "the carrier closed or dropped the socket without a stop")
+    LIMIT = (Result.COMPLETED, "limit", 1000, "a budget was spent: the stream's length, or its sessions' seconds")
+    CONTROLLED = (Result.COMPLETED, "controlled", 1000, "somebody asked for its end by live control")
+    DRAINED = (Result.COMPLETED, "drained", 1012, "the gateway was shut down")
+    HANDSHAKE_TIMEOUT = (Result.CARRIER_ERROR, "handshake_timeout", 1008, "no start came in time")
+    HANDSHAKE_INVALID = (Result.CARRIER_ERROR, "handshake_invalid", 1002, "it did not begin as the dialect says")
+    PROTOCOL_ERROR = (
+        Result.CARRIER_ERROR,
+        "protocol_error",
+        1002,
+        "a second start, or a message that is not JSON, has wrong types, or base64 that is none",
+    )
+    UNSUPPORTED_DATA = (Result.CARRIER_ERROR, "unsupported_data", 1003, "a binary message where text belongs")
+    TOO_BIG = (Result.CARRIER_ERROR, "too_big", 1009, "a message over 64 KiB")
+    UNACCEPTABLE = (Result.CARRIER_ERROR, "unacceptable", 1008, "a call id or an encoding that is not taken")
+    TOO_FAST = (Result.CARRIER_ERROR, "too_fast", 1008, "audio came much faster than real time, for seconds")
+    TIMEOUT = (Result.CARRIER_ERROR, "timeout", 1001, "nothing came for a minute, not even a pong")
+    UNAUTHORIZED = (Result.UPSTREAM_ERROR, "unauthorized", 1011, "AssemblyAI refused the credential or the account")
+    INVALID_PARAMETER = (Result.UPSTREAM_ERROR, "invalid_parameter", 1011, "AssemblyAI refused a parameter")
+    UNAVAILABLE = (Result.UPSTREAM_ERROR, "unavailable", 1011, "AssemblyAI was gone, and not to be had again in time")
+    INTERNAL = (Result.GATEWAY_ERROR, "internal", 1011, "a fault of the gateway's own")
+    GATEWAY_LOST = (Result.INDETERMINATE, "gateway_lost", None, "the gateway that held the stream vanished")
+
+    def __init__(self, result: Result, reason: str, close_code: int | None, meaning: str) -> None:
         self.result = result
         self.reason = reason
         self.close_code = close_code
+        self.meaning = meaning
 
 
 class CarrierError(Exception):

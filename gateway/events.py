@@ -5,15 +5,20 @@ holds the two together. Times on the stream's own timeline end in `_ms`; `at` is
 
 Durable events are numbered by `seq` without holes, and stored. A live-only event carries the last durable `seq` and its
 own `part`, and is ordered between them: a missing `seq` is a loss, a missing `part` is not.
+
+Fields may be added to any type at any time, and readers pass over what they don't know. Anything else is a new `v`.
 """
 
-from typing import ClassVar, Literal
+import sys
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 
-VERSION = 1
+VERSION: Final = 1
 
-Track = str
+Track = Annotated[str, msgspec.Meta(description="inbound or outbound, seen from the carrier.")]
+Moment = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+Sequence = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
@@ -23,14 +28,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=Fals
     """
 
     durable: ClassVar[bool] = True
+    """Whether events of the type are numbered and stored. (Turns: final ones; partials are live-only.)"""
 
-    v: int = VERSION
+    v: Literal[1] = VERSION
     id: str
     call_id: str
     stream_id: str
-    seq: int
-    part: int | msgspec.UnsetType = msgspec.UNSET
-    at: str
+    seq: Sequence
+    part: Sequence | msgspec.UnsetType = msgspec.UNSET
+    at: Moment
 
 
 class StreamStarted(Event, tag="stream.started", frozen=True, kw_only=True):
@@ -43,7 +49,7 @@ class StreamStarted(Event, tag="stream.started", frozen=True, kw_only=True):
     parameters: dict[str, str]
     from_: str | None = msgspec.field(name="from", default=None)
     to: str | None = None
-    started_at: str
+    started_at: Moment
 
 
 class SessionStarted(Event, tag="session.started", frozen=True, kw_only=True):
@@ -183,8 +189,9 @@ class StreamStatus(Event, tag="stream.status", frozen=True, kw_only=True):
 
 
 class SessionEnded(Event, tag="session.ended", frozen=True, kw_only=True):
-    """A session is closed, and no longer billed. `audio_seconds` and `session_seconds` are AssemblyAI's, null where it
-    gave none; `billed_seconds` is our own clock's.
+    """A session is closed, and no longer billed.
+
+    `audio_seconds` and `session_seconds` are AssemblyAI's, null where it gave none; `billed_seconds` is by our clock.
     """
 
     track: Track
@@ -242,3 +249,7 @@ def schema() -> bytes:
         **made,
     }
     return msgspec.json.format(msgspec.json.encode(named, order="deterministic"), indent=1) + b"\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(schema())

@@ -41,7 +41,7 @@ class Message:
         """The message in `data`; None for what is no event at all, since anybody may publish to a channel."""
         try:
             return cls(data, live, msgspec.json.decode(data, type=_Envelope))
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested too deep
             return None
 
     @property
@@ -70,6 +70,11 @@ class Message:
         return self._envelope.seq, self._envelope.part
 
     @property
+    def durable(self) -> bool:
+        """Whether it is numbered by `seq` and stored."""
+        return not self._envelope.part
+
+    @property
     def lane(self) -> str:
         """Stream and epoch: the numbering that `seq` belongs to."""
         return self.id.rsplit(":", 2 if self._envelope.part else 1)[0]
@@ -79,7 +84,7 @@ class Message:
         """The event, typed; None where its type is newer than this library."""
         try:
             event: AnyEvent = events.decode(self.data)
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):
             return None
         return event
 

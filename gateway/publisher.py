@@ -4,13 +4,16 @@
 that batches grow only under load. Redis may be away at the start or in the middle: the outbox holds events, in order,
 bounded in bytes, and delivers them when it is back.
 
-The rule of overflow: live-only events go first, then the oldest durable ones; each is counted. A durable event is written
-by one script on one key (drop a repeat, XADD, EXPIRE, PUBLISH), so a write that is tried again stores nothing twice.
+The rule of overflow: live-only events go first, then the oldest durable ones; each is counted. A durable event is
+written by one script on one key (drop a repeat, XADD, EXPIRE, PUBLISH), so a write that is tried again stores nothing
+twice.
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +23,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -37,8 +44,8 @@ from gateway.metrics import Metrics
 
 WRITE = """
 local key = KEYS[1]
-if ARGV[5] == '1' then
-  local recent = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 200)
+if ARGV[5] ~= '0' then
+  local recent = redis.call('XREVRANGE', key, '+', '-', 'COUNT', ARGV[5])
   for _, entry in ipairs(recent) do
     if entry[2][2] == ARGV[1] then return 0 end
   end
@@ -49,10 +56,21 @@ redis.call('PUBLISH', key, ARGV[2])
 return 1
 """
 """Keys: the call's. Arguments: the event's id, the event, the greatest length of the history, its life in seconds, and
-whether this may be a repeat: only then is the history's end looked through for the id.
+how many of the history's last entries are looked through for the id: none, unless this may be a repeat.
 """
 
-TRANSIENT = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError, OutOfMemoryError, OSError)
+TRANSIENT = (
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisConnectionError,
+    RedisTimeoutError,
+    TryAgainError,
+)
+TRANSIENT_PREFIXES = ("BUSY ", "MISCONF ", "NOREPLICAS ")
 """What passes: the write is tried again until it succeeds. Any other answer is about the event, which is given up."""
 
 OVERHEAD = 200
@@ -60,6 +78,18 @@ OVERHEAD = 200
 
 BATCH = 256
 """Events in one write. It bounds how long a write takes, and so how stale its timeout is."""
+
+LOOK_BACK = 2 * BATCH
+"""Entries of a history that are looked through for a repeat: a whole batch of one call's, and as many of others'."""
+
+TIMEOUT = 2.0
+"""Seconds that Redis may take to be connected to, and to answer."""
+
+GIVE_UP_MS = 1500
+"""Milliseconds after which the kernel drops what Redis has not acknowledged.
+
+It is shorter than the timeout, so a write that was given up can't arrive behind its own repeat, unlooked for.
+"""
 
 ANNOUNCED = (events.StreamStarted, events.StreamEnded)
 """What the channel of all calls carries too."""
@@ -90,14 +120,17 @@ class OutboxOptions:
 class _Entry:
     """An event that waits."""
 
-    __slots__ = ("data", "durable", "id", "key", "made", "seconds", "size")
+    __slots__ = ("data", "durable", "id", "key", "length", "made", "seconds", "size")
 
-    def __init__(self, key: str, event: events.Event, data: bytes, seconds: int, made: float, *, durable: bool) -> None:
+    def __init__(
+        self, key: str, event_id: str, data: bytes, made: float, *, length: int, seconds: int, durable: bool
+    ) -> None:
         self.key = key
-        self.id = event.id
+        self.id = event_id
         self.data = data
-        self.seconds = seconds
         self.made = made
+        self.length = length
+        self.seconds = seconds
         self.durable = durable
         self.size = len(data) + OVERHEAD
 
@@ -108,7 +141,18 @@ def redis_client(url: str) -> Redis:
     Raises:
         ValueError: the URL can't be read.
     """
-    return Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0, retry=Retry(NoBackoff(), 0))
+    options: dict[str, Any] = {}
+    if not url.startswith("unix:"):
+        options["socket_keepalive_options"] = _keepalive()
+    return Redis.from_url(
+        url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0), **options
+    )
+
+
+def _keepalive() -> dict[int, int]:
+    """Options of the socket, of those that the platform has."""
+    wanted = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": GIVE_UP_MS}
+    return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
 
 
 class Outbox:
@@ -127,7 +171,7 @@ class Outbox:
         self._queue: deque[_Entry] = deque()
         self._in_flight: list[_Entry] = []
         self._bytes = 0
-        self._live_bytes = 0
+        self._live = 0
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -142,26 +186,31 @@ class Outbox:
         options = self._options
         made = self._now()
         ended = isinstance(event, events.StreamEnded)
-        seconds = options.history_seconds if ended else options.living_seconds
         key = f"{options.prefix}:call:{event.call_id}"
-        self._put(_Entry(key, event, data, seconds, made, durable=durable))
+        seconds = options.history_seconds if ended else options.living_seconds
+        length = options.history_events
+        self._put(_Entry(key, event.id, data, made, length=length, seconds=seconds, durable=durable))
         if isinstance(event, ANNOUNCED):
-            self._put(_Entry(f"{options.prefix}:calls", event, data, options.living_seconds, made, durable=True))
+            key, seconds, length = f"{options.prefix}:calls", options.living_seconds, options.calls_events
+            self._put(_Entry(key, event.id, data, made, length=length, seconds=seconds, durable=True))
 
     async def run(self) -> None:
-        """Writes until it is cancelled."""
-        pause = self._options.retry_seconds
+        """Writes until it is cancelled. It begins by looking whether Redis is there."""
+        pause = 0.0
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._in_flight or self._queue:
-                if await self._write():
-                    pause = self._options.retry_seconds
-                else:
-                    # Redis is away; there is nothing to wait for but time.
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, self._options.longest_retry_seconds)
-            self._empty.set()
+            if self._sha and not self._in_flight and not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+            error = await self._write()
+            if error is None:
+                pause = 0.0
+                continue
+            # The first time, at once: while the outbox was idle the connection may have been cut, or the script lost.
+            if pause:
+                self._away(error)
+                # There is nothing to wait for but time.
+                await asyncio.sleep(pause)
+            pause = min(max(2 * pause, self._options.retry_seconds), self._options.longest_retry_seconds)
 
     async def flush(self, seconds: float) -> int:
         """Waits until all has been written, for so long at most. Returns how many events were left, and counts them."""
@@ -175,6 +224,11 @@ class Outbox:
             return left
         return 0
 
+    async def close(self) -> None:
+        """Closes the connection. A server that hangs is left alone after `TIMEOUT`."""
+        with suppress(RedisError, OSError):
+            await self._redis.aclose()
+
     def _put(self, entry: _Entry) -> None:
         limit = self._options.limit_bytes
         # The last eighth is for durable events: a flood of live-only ones does not push them out one by one.
@@ -182,78 +236,74 @@ class Outbox:
             self._metrics.dropped.labels("overflow").inc()
             return
         self._queue.append(entry)
-        self._account(entry, 1)
+        self._bytes += entry.size
+        self._live += not entry.durable
         if self._bytes > limit:
             self._make_room(limit)
         self._empty.clear()
         self._wake.set()
 
     def _make_room(self, limit: int) -> None:
+        """Drops what waits, by the rule of overflow. What is being written, and the newest event, stay."""
         before = len(self._queue)
-        if self._live_bytes:
-            for entry in self._queue:
-                if not entry.durable:
-                    self._account(entry, -1)
+        if self._live:
+            self._bytes -= sum(entry.size for entry in self._queue if not entry.durable)
             self._queue = deque(entry for entry in self._queue if entry.durable)
+            self._live = 0
         while self._bytes > limit and len(self._queue) > 1:
-            self._account(self._queue.popleft(), -1)
+            self._bytes -= self._queue.popleft().size
         self._metrics.dropped.labels("overflow").inc(before - len(self._queue))
 
-    def _account(self, entry: _Entry, sign: int) -> None:
-        self._bytes += sign * entry.size
-        if not entry.durable:
-            self._live_bytes += sign * entry.size
-
-    async def _write(self) -> bool:
-        """Writes a batch. Returns whether Redis took it; if not, it stays, to be tried again before all else."""
+    async def _write(self) -> Exception | None:
+        """Writes a batch. Returns None, or why Redis did not take it: then it stays, and goes before all else."""
         repeat = bool(self._in_flight)
         if not repeat:
             queue = self._queue
             self._in_flight = [queue.popleft() for _ in range(min(len(queue), BATCH))]
+            self._live -= sum(not entry.durable for entry in self._in_flight)
         try:
             if not self._sha:
                 self._sha = str(await self._redis.script_load(WRITE))
-            answers = await self._send(self._in_flight, repeat=repeat)
-        except TRANSIENT as error:
-            self._away(error)
-            return False
+            answers = await self._send(self._in_flight, LOOK_BACK if repeat else 0)
+        except (RedisError, OSError) as error:
+            # No answer to an event, so nothing about an event.
+            self._sha = ""
+            return error
         return self._settle(answers)
 
-    async def _send(self, batch: list[_Entry], *, repeat: bool) -> list[Any]:
-        options = self._options
+    async def _send(self, batch: list[_Entry], look_back: int) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for entry in batch:
                 if entry.durable:
-                    length = options.calls_events if entry.key.endswith(":calls") else options.history_events
-                    arguments = (entry.id, entry.data, length, entry.seconds, int(repeat))
+                    arguments = (entry.id, entry.data, entry.length, entry.seconds, look_back)
                     pipe.execute_command("EVALSHA", self._sha, 1, entry.key, *arguments)
                 else:
                     pipe.execute_command("PUBLISH", entry.key, entry.data)
             return list(await pipe.execute(raise_on_error=False))
 
-    def _settle(self, answers: list[Any]) -> bool:
+    def _settle(self, answers: list[Any]) -> Exception | None:
         """Takes the answers: from the first event that may still succeed on, all are tried again, so order holds."""
-        now = self._now()
-        for index, (entry, answer) in enumerate(zip(self._in_flight, answers, strict=True)):
-            if isinstance(answer, NoScriptError):
-                self._sha = ""
-            if isinstance(answer, (*TRANSIENT, NoScriptError)):
-                self._away(answer)
-                self._in_flight = self._in_flight[index:]
-                return False
-            self._account(entry, -1)
-            if isinstance(answer, RedisError):
-                self._metrics.dropped.labels("refused").inc()
-                self._log.error("redis refused an event", error=type(answer).__name__, event_id=entry.id)
-            else:
-                self._metrics.published.inc()
+        batch, now = self._in_flight, self._now()
+        again = next((i for i, answer in enumerate(answers) if _passes(answer)), len(batch))
+        refused = [answer for answer in answers[:again] if isinstance(answer, RedisError)]
+        for entry, answer in zip(batch[:again], answers, strict=False):
+            self._bytes -= entry.size
+            if not isinstance(answer, RedisError):
                 self._metrics.publish_seconds.observe(now - entry.made)
-        self._in_flight = []
+        self._metrics.published.inc(again - len(refused))
+        if refused:
+            self._metrics.dropped.labels("refused").inc(len(refused))
+            self._log.error("redis refused events", events=len(refused), error=type(refused[0]).__name__)
+        self._in_flight = batch[again:]
+        if self._in_flight:
+            self._sha = ""
+            return answers[again]  # type: ignore[no-any-return]  # `_passes` saw to it
+        if not self._queue:
+            self._empty.set()
         self._back()
-        return True
+        return None
 
     def _away(self, error: Exception) -> None:
-        self._sha = ""
         if self._up is not False:
             self._up = False
             self._metrics.redis_up.set(0)
@@ -264,3 +314,10 @@ class Outbox:
             self._up = True
             self._metrics.redis_up.set(1)
             self._log.info("redis takes events")
+
+
+def _passes(answer: object) -> bool:
+    """Whether an answer is an error that passes."""
+    return isinstance(answer, TRANSIENT) or (
+        isinstance(answer, ResponseError) and str(answer).startswith(TRANSIENT_PREFIXES)
+    )

@@ -9,11 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.errors import Outcome
 from gateway.metrics import Metrics
 from gateway.protocol.timeline import SessionClock
-from gateway.protocol.transcription import Begin, Message, TranscriptionSession, Unknown, Verdict, judge
+from gateway.protocol.transcription import Begin, Message, Retry, State, TranscriptionSession, Unknown, Verdict, judge
 from gateway.protocol.turns import TurnUpdate
 from gateway.upstream import Connector, Refused, Socket
+
+UNANSWERED = Verdict(
+    "no_termination", Outcome.UNAVAILABLE, Retry.ON_DEMAND, "AssemblyAI did not answer Terminate in time."
+)
+DROPPED = Verdict("dropped", Outcome.INTERNAL, Retry.NO, "The gateway dropped the session: time had run out.")
+FAULT = Verdict("internal", Outcome.INTERNAL, Retry.NO, "The gateway had an error of its own.")
+
+_ENDED = (State.TERMINATED, State.FAILED)
+"""The service has said its last word; what is left is to close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,7 @@ class SessionLimits:
     ping_every: float = 5.0
     pong_within: float = 5.0
     terminate: float = 10.0
-    """From Terminate to the close. The service was measured at up to 1.2 s."""
+    """From Terminate, or from the service's last word, to the close. The service was measured at up to 1.2 s."""
 
 
 class SessionOwner(Protocol):
@@ -40,6 +50,9 @@ class SessionOwner(Protocol):
 
     def ready_again(self, session: "Session") -> None:
         """Audio may be written again."""
+
+    def failed(self, error: Exception) -> None:
+        """One of the above raised. The session has said Terminate already and tells nothing more."""
 
 
 class Session:
@@ -66,6 +79,9 @@ class Session:
         self.confirmed = 0
         """Bytes of it that have certainly arrived: what lay before a ping that was answered, or in a final turn."""
 
+        self.asked_to_end = False
+        """Terminate was said: whatever ends the session now, it was meant to end."""
+
         self.opened_at: float | None = None
         self.closed_at: float | None = None
         self._owner = owner
@@ -78,7 +94,7 @@ class Session:
         self._last_ping = 0.0
         self._ping_at: float | None = None
         self._ping_sent = 0
-        self._terminate_by: float | None = None
+        self._close_by: float | None = None
         self._broken: Verdict | None = None
         self._began = asyncio.Event()
         self._closed = asyncio.Event()
@@ -94,6 +110,8 @@ class Session:
             self.ready = False
             if self._socket is not None and not self._closed.is_set():
                 self._socket.abort()
+            # What was still on its way in is not heard any more: the track has closed its account.
+            self._closed.set()
             if self.opened_at is not None:
                 self.closed_at = self._now()
                 self._metrics.sessions_active.dec()
@@ -106,9 +124,12 @@ class Session:
                 await connector.connect(self)
                 await self._began.wait()
         except Refused as refused:
+            self._close = (refused.status, "")
             return judge(refused.status, "")
         except TimeoutError:
-            return judge(None, "unreachable" if self._socket is None else "no Begin")
+            if self._socket is None:
+                return judge(None, "unreachable")
+            return self._broken or self._machine.verdict(None, "")
         except OSError:
             return judge(None, "unreachable")
         if not self._closed.is_set():
@@ -117,16 +138,20 @@ class Session:
         return self._broken or self._machine.verdict(*self._close)
 
     def tick(self, now: float) -> None:
-        """Keeps the connection honest: pings, looks for the answer, and does not wait for ever after Terminate."""
+        """Keeps the connection honest: pings, looks for the answer, and does not wait for ever for the close."""
         socket = self._socket
         if socket is None or self._closed.is_set():
             return
-        if self._terminate_by is not None and now >= self._terminate_by:
-            self._terminate_by = None
+        if self._close_by is not None and now >= self._close_by:
+            self._close_by = None
+            if self._machine.state is State.TERMINATING:
+                self._broken = self._broken or UNANSWERED
             socket.abort()
+        elif self._machine.state in _ENDED:
+            return
         elif self._ping_at is not None:
             if now - self._ping_at >= self._limits.pong_within:
-                self._broken = judge(None, "no pong")
+                self._broken = self._broken or judge(None, "no pong")
                 socket.abort()
         elif now - self._last_ping >= self._limits.ping_every:
             self._last_ping = self._ping_at = now
@@ -146,7 +171,8 @@ class Session:
         message = self._machine.terminate()
         if message is not None and self._socket is not None:
             self.ready = False
-            self._terminate_by = self._now() + self._limits.terminate
+            self.asked_to_end = True
+            self._close_by = self._now() + self._limits.terminate
             self._socket.send_text(message)
 
     def send_text(self, message: bytes) -> None:
@@ -160,8 +186,9 @@ class Session:
             self.confirmed = max(self.confirmed, min(self.clock.offset(update.end_ms), self.sent))
 
     def abort(self) -> None:
-        """Drops the connection, if there is one."""
+        """Drops the connection, if there is one, because nothing more is waited for."""
         if self._socket is not None:
+            self._broken = self._broken or DROPPED
             self._socket.abort()
 
     @property
@@ -179,7 +206,12 @@ class Session:
 
     @property
     def said(self) -> tuple[int | None, str]:
-        """The code and text that the service ended it with: the Error's where there was one, else the close's."""
+        """The code and text that the service ended it with: the Error's where there was one, else the close's.
+
+        Where it was not the service that ended it, None and nothing.
+        """
+        if self._broken is not None:
+            return None, ""
         error = self._machine.error
         if error is not None:
             return error.error_code or self._close[0], error.error
@@ -195,19 +227,39 @@ class Session:
 
     def message(self, data: bytes) -> None:
         """See `upstream.Listener`."""
+        if not self._closed.is_set():
+            self._guarded(self._take_in, data)
+
+    def _take_in(self, data: bytes) -> None:
+        silenced = self._broken is not None or self._machine.state in _ENDED
         event = self._machine.receive(data)
-        if event is None:
+        self.ready = self._writable and self._machine.takes_audio
+        if self._machine.state in _ENDED:
+            self._hang_up()
+        if event is None or silenced:
             return
         if isinstance(event, Begin):
             self.id = event.id
-            self.ready = self._writable
             self._began.set()
             self._owner.began(self, event)
-            return
-        self._owner.heard(self, event, data)
-        if self._machine.termination is not None and self._socket is not None:
-            # The service closes by itself; where it does not, the money stops here.
-            self._socket.close()
+        else:
+            self._owner.heard(self, event, data)
+
+    def _hang_up(self) -> None:
+        """The service closes by itself; where it does not, the money stops here."""
+        assert self._socket is not None, "a message came by it"
+        if self._close_by is None:
+            self._close_by = self._now() + self._limits.terminate
+        self._socket.close()
+
+    def _guarded(self, take: Callable[..., None], *arguments: object) -> None:
+        """The boundary towards the connection, whose other doings are not to suffer from a fault of ours."""
+        try:
+            take(*arguments)
+        except Exception as error:  # noqa: BLE001 - the stream ends with it, in order; no other stream notices
+            self._broken = FAULT
+            self.terminate()
+            self._owner.failed(error)
 
     def pong(self) -> None:
         """See `upstream.Listener`."""
@@ -219,7 +271,7 @@ class Session:
         self._writable = yes
         self.ready = yes and self._machine.takes_audio
         if self.ready:
-            self._owner.ready_again(self)
+            self._guarded(self._owner.ready_again, self)
 
     def disconnected(self, code: int | None, reason: str) -> None:
         """See `upstream.Listener`."""

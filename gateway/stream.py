@@ -8,23 +8,23 @@ It does not know which socket it hangs on nor which upstream its tracks have.
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
-from msgspec import UNSET, UnsetType
 
 from gateway import events
 from gateway.errors import CarrierError, Outcome
+from gateway.journal import Journal, Publish
 from gateway.metrics import Metrics
 from gateway.protocol.media_stream import Dialect, Dtmf, Event, Media, MediaStream, Started
 from gateway.protocol.media_stream import State as StreamState
 from gateway.protocol.transcription import Verdict
 from gateway.track import Track, TrackOptions
 from gateway.upstream import Connector
+from gateway.watch import CarrierLimits, Watch
 
 MASK = "•"
 """Stands for a digit that may not be told: it may be of a card number."""
@@ -41,29 +41,6 @@ class Carrier(Protocol):
 
     def send_close(self, code: int, reason: str = "") -> None:
         """Closes the socket. After the peer has closed, it does nothing."""
-
-
-class Publish(Protocol):
-    """The outbox."""
-
-    def __call__(self, event: events.Event, *, durable: bool) -> None:
-        """Takes an event for Redis. Never waits and never raises for a want of room."""
-
-
-@dataclass(frozen=True, slots=True)
-class CarrierLimits:
-    """What a carrier may take, in seconds, and how fast it may send."""
-
-    start: float = 10.0
-    ping_every: float = 20.0
-    silent: float = 60.0
-    """Nothing at all, not even a pong."""
-
-    pace: float = 4.0
-    """Times real time, which more than `pace_seconds` in a row is too fast."""
-
-    pace_seconds: int = 5
-    longest: float = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,30 +80,34 @@ class Stream:
     """
 
     def __init__(self, dialect: Dialect, carrier: Carrier, resources: Resources) -> None:
-        self.call_id = ""
-        self.stream_id = ""
         self.outcome: Outcome | None = None
         self.opened_at = resources.now()
-        self.epoch = secrets.token_hex(4)
         self.tracks: dict[str, Track] = {}
         self._dialect = dialect
         self._carrier = carrier
         self._resources = resources
         self._options = resources.options
         self._metrics = resources.metrics
+        self._journal = Journal(resources.publish, resources.wall)
         self._machine = MediaStream(dialect, self._count)
         self._log = structlog.get_logger("gateway.stream")
         self._started = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended_at = 0.0
         self._detail = ""
-        self._seq = 0
-        self._part = 0
-        self._heard_at = self.opened_at
-        self._pinged_at = self.opened_at
         self._messages = 0
-        self._ticked = _Ticked(self.opened_at)
+        self._watch = Watch(self._options.limits, self.opened_at)
         self._metrics.streams_active.inc()
+
+    @property
+    def call_id(self) -> str:
+        """The carrier's id of the call; empty until it is known."""
+        return self._journal.call_id
+
+    @property
+    def stream_id(self) -> str:
+        """The carrier's id of the stream; empty until it is known."""
+        return self._journal.stream_id
 
     # the carrier's side: wire.Receiver
 
@@ -169,9 +150,14 @@ class Stream:
         self.end(Outcome.HANGUP)
 
     def fail(self, error: Exception) -> None:
-        """Our own fault: the stream ends, others do not notice."""
-        self._log.error("stream failed", call_id=self.call_id, stream_id=self.stream_id, exc_info=error)
-        self.end(Outcome.INTERNAL, "an internal error")
+        """Our own fault, at any of the doors to this stream: it ends, and others do not notice.
+
+        One that happens while the stream ends already drops its sessions: being polite has failed.
+        """
+        ending = self.outcome is not None
+        self.failed(error)
+        if ending:
+            self.abandon()
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -184,7 +170,7 @@ class Stream:
 
     def _start(self, start: Started) -> None:
         options = self._options
-        self.call_id, self.stream_id = start.call_id, start.stream_id
+        self._journal.open(start.call_id, start.stream_id)
         self._metrics.streams_started.labels(self._dialect.name).inc()
         announced = tuple(name for name in options.tracks if name in start.tracks)
         shared = self._resources
@@ -200,7 +186,7 @@ class Stream:
             parameters={name: text for name, text in parameters.items() if name in options.parameters},
             from_=parameters.get("From"),
             to=parameters.get("To"),
-            started_at=self._at(),
+            started_at=self._journal.at(),
         )
         self._log.info("stream started", call_id=self.call_id, stream_id=self.stream_id, tracks=list(announced))
         self._started.set()
@@ -208,20 +194,29 @@ class Stream:
     # its end
 
     def end(self, outcome: Outcome, detail: str = "") -> None:
-        """Ends the stream, once; the first outcome stays. `detail` goes to the log and to the carrier, so it holds
-        nothing that was received.
+        """Ends the stream, once; the first outcome stays. Never raises.
+
+        Args:
+            outcome: how.
+            detail: why, in words. It goes to the log and to the carrier, so it holds nothing that was received.
         """
         if self.outcome is not None:
             return
         self.outcome = outcome
         self._ended_at = self._resources.now()
         self._detail = detail
-        if outcome.close_code is not None:
-            self._carrier.send_close(outcome.close_code, detail or outcome.reason)
-        for track in self.tracks.values():
-            track.finish()
         self._started.set()
         self._ended.set()
+        try:
+            self._let_go(outcome, detail or outcome.reason)
+        except Exception as error:  # noqa: BLE001 - whoever ends streams, often many in a row, is not to suffer from one
+            self.fail(error)
+
+    def _let_go(self, outcome: Outcome, why: str) -> None:
+        if outcome.close_code is not None:
+            self._carrier.send_close(outcome.close_code, why)
+        for track in self.tracks.values():
+            track.finish()
 
     def abandon(self) -> None:
         """Drops the upstream sessions without waiting for their last turns."""
@@ -234,20 +229,27 @@ class Stream:
             await self._started.wait()
             async with asyncio.TaskGroup() as group:
                 for track in self.tracks.values():
-                    group.create_task(track.run(), name=f"track {self.stream_id} {track.name}")
+                    group.create_task(self._run_track(track), name=f"track {self.stream_id} {track.name}")
                 # A stream none of whose tracks is wanted lives on, too, until the carrier ends it.
                 await self._ended.wait()
         finally:
             self.end(Outcome.INTERNAL, "an internal error")
             self._close_books(self.outcome or Outcome.INTERNAL)
 
+    async def _run_track(self, track: Track) -> None:
+        try:
+            await track.run()
+        except Exception as error:  # noqa: BLE001 - the other track ends in order, with its last turns
+            self.failed(error)
+
     def _close_books(self, outcome: Outcome) -> None:
         duration = self._ended_at - self.opened_at
-        tracks = self.tracks.values()
-        self._hand_over_counts()
         self._metrics.streams_active.dec()
         self._metrics.streams_ended.labels(outcome.result, outcome.reason).inc()
         self._metrics.stream_duration.labels(outcome.result).observe(duration)
+        tracks = self.tracks.values()
+        for track in tracks:
+            track.close()
         if self.call_id:
             self.publish(
                 events.StreamEnded,
@@ -258,7 +260,7 @@ class Stream:
                 turns=sum(track.turns.finals for track in tracks),
                 lost_ms=sum(track.lost_ms for track in tracks),
                 billed_seconds=round(sum(track.billed_seconds for track in tracks), 3),
-                last_seq=self._seq + 1,
+                last_seq=self._journal.seq + 1,
             )
         self._log.info(
             "stream ended",
@@ -274,37 +276,18 @@ class Stream:
 
     def tick(self, now: float) -> None:
         """Once a second: what has taken too long, what comes too fast, and the counts for the metrics."""
-        limits = self._options.limits
         if self.outcome is None:
-            self._watch_carrier(now, limits)
+            self._look_at_carrier(now)
         for track in self.tracks.values():
             track.tick(now)
-        self._hand_over_counts()
 
-    def _watch_carrier(self, now: float, limits: CarrierLimits) -> None:
-        ticked = self._ticked
-        if self._messages != ticked.messages:
-            ticked.messages = self._messages
-            self._heard_at = now
-        if now - self._pinged_at >= limits.ping_every:
-            self._pinged_at = now
+    def _look_at_carrier(self, now: float) -> None:
+        if self._watch.ping_due(now):
             self._carrier.send_ping()
-        if not self.call_id and now - self.opened_at >= limits.start:
-            self.end(Outcome.HANDSHAKE_TIMEOUT, f"no start came within {limits.start:g} seconds")
-        elif now - self._heard_at >= limits.silent:
-            self.end(Outcome.TIMEOUT, f"nothing came for {limits.silent:g} seconds, not even a pong")
-        elif now - self.opened_at >= limits.longest:
-            self.end(Outcome.LIMIT, f"the stream has lasted {limits.longest:g} seconds")
-        elif ticked.too_fast(now, max((t.received_bytes for t in self.tracks.values()), default=0), limits):
-            self.end(Outcome.TOO_FAST, f"audio came faster than {limits.pace:g} times real time")
-
-    def _hand_over_counts(self) -> None:
-        for name, track in self.tracks.items():
-            frames, size = self._ticked.handed.get(name, (0, 0))
-            if track.frames != frames:
-                self._metrics.frames.labels(name).inc(track.frames - frames)
-                self._metrics.bytes.labels(name).inc(track.received_bytes - size)
-                self._ticked.handed[name] = (track.frames, track.received_bytes)
+        audio = max((track.received_bytes for track in self.tracks.values()), default=0)
+        breach = self._watch.look(now, messages=self._messages, audio=audio, started=bool(self.call_id))
+        if breach is not None:
+            self.end(breach.outcome, breach.detail)
 
     def _count(self, kind: str) -> None:
         self._metrics.disorder.labels(kind).inc()
@@ -315,46 +298,13 @@ class Stream:
         """See `track.TrackOwner`."""
         self.end(verdict.outcome, verdict.advice)
 
+    def failed(self, error: Exception) -> None:
+        """See `track.TrackOwner`."""
+        self._log.error("stream failed", call_id=self.call_id, stream_id=self.stream_id, exc_info=error)
+        self.end(Outcome.INTERNAL, "an internal error")
+
     def publish(self, kind: type[events.Event], /, *, durable: bool = True, **fields: Any) -> None:
-        """Numbers an event and puts it into the outbox."""
-        part: int | UnsetType = UNSET
-        if durable:
-            self._seq += 1
-            self._part = 0
-            number = f"{self.stream_id}:{self.epoch}:{self._seq}"
-        else:
-            self._part = part = self._part + 1
-            number = f"{self.stream_id}:{self.epoch}:{self._seq}:{part}"
-        event = kind(
-            id=number,
-            call_id=self.call_id,
-            stream_id=self.stream_id,
-            seq=self._seq,
-            part=part,
-            at=self._at(),
-            **fields,
-        )
+        """See `transcript.Publisher`."""
         if kind is events.Turn:
             self._metrics.turns.labels("true" if durable else "false").inc()
-        self._resources.publish(event, durable=durable)
-
-    def _at(self) -> str:
-        return self._resources.wall().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-@dataclass(slots=True)
-class _Ticked:
-    """What the last tick saw."""
-
-    at: float
-    messages: int = 0
-    received: int = 0
-    fast_seconds: float = 0.0
-    handed: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    def too_fast(self, now: float, received: int, limits: CarrierLimits) -> bool:
-        """Whether audio has come too fast for too long. `received`: bytes of mu-law, 8000 to a second."""
-        seconds, audio = now - self.at, (received - self.received) / 8000
-        self.at, self.received = now, received
-        self.fast_seconds = self.fast_seconds + seconds if audio > seconds * limits.pace else 0.0
-        return self.fast_seconds >= limits.pace_seconds
+        self._journal.write(kind, durable=durable, **fields)

@@ -1,7 +1,7 @@
 """Which streams are alive, and who owns their tasks.
 
-A stream is a task of this registry, never of the HTTP handler it came by: a handler may be cancelled when its peer goes,
-and the last turn must not go with it.
+A stream is a task of this registry, never of the HTTP handler it came by: a handler may be cancelled when its peer
+goes, and the last turn must not go with it.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ class Streams:
         self._tasks: dict[asyncio.Task[None], Stream] = {}
         self._none = asyncio.Event()
         self._none.set()
+        self._ending: Outcome | None = None
         self._log = structlog.get_logger("gateway.streams")
 
     def __len__(self) -> int:
@@ -34,12 +35,14 @@ class Streams:
         return list(self._tasks.values())
 
     def open(self, dialect: Dialect, carrier: Carrier) -> Stream:
-        """Begins a stream, and its task."""
+        """Begins a stream, and its task. One that comes after `end_all` ends at once, like the others."""
         stream = Stream(dialect, carrier, self._resources)
         task = asyncio.get_running_loop().create_task(stream.run(), name="stream")
         self._tasks[task] = stream
         self._none.clear()
         task.add_done_callback(self._reap)
+        if self._ending is not None:
+            stream.end(self._ending)
         return stream
 
     async def run(self) -> None:
@@ -47,8 +50,10 @@ class Streams:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            due += TICK
-            await asyncio.sleep(due - loop.time())
+            # After a stall there is one look, not one for each that was missed: what waits to be read comes first.
+            now = loop.time()
+            due = due + TICK if due + TICK > now else now + TICK
+            await asyncio.sleep(due - now)
             self.tick()
 
     def tick(self) -> None:
@@ -66,6 +71,7 @@ class Streams:
         Returns:
             How many had to be dropped.
         """
+        self._ending = outcome
         for stream in self.alive():
             stream.end(outcome)
         try:

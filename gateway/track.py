@@ -6,25 +6,23 @@ They meet at the backlog and nowhere else, so nothing that `run` waits for holds
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import msgspec
+from typing import Protocol
 
 from gateway import events
+from gateway.losses import Losses
 from gateway.metrics import Metrics
 from gateway.protocol import transcription
 from gateway.protocol.audio import Backlog, ChunkRule
 from gateway.protocol.timeline import Gap, SessionClock, TrackClock
 from gateway.protocol.transcription import Begin, Message, Retry, Unknown, Verdict
-from gateway.protocol.turns import Turns, TurnUpdate
-from gateway.session import Session, SessionLimits
+from gateway.session import DROPPED, Session, SessionLimits
+from gateway.transcript import MAX_TEXT, Publisher, Transcript
 from gateway.upstream import Connector
 
-
-MAX_TEXT = 500
-"""Characters of what the service says of a warning or an error that are passed on."""
+FRAME = 160
+"""Bytes of 20 ms of mu-law. Carriers send one or several; anything else is odd, and counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +34,20 @@ class TrackOptions:
     idle_seconds: float = 15.0
     """Without audio for so long, the session is closed; the next audio opens another. It is billed while open."""
 
+    finish_seconds: float = 20.0
+    """How long, after the last audio has come, what waits may take to go up."""
+
     session: SessionLimits = field(default_factory=SessionLimits)
 
 
-class TrackOwner(Protocol):
+class TrackOwner(Publisher, Protocol):
     """What a track tells its stream."""
-
-    def publish(self, kind: type[events.Event], /, *, durable: bool = True, **fields: object) -> None:
-        """Publishes an event of the stream."""
 
     def lost(self, verdict: Verdict) -> None:
         """There is no session for this track any more, and there will be none."""
+
+    def failed(self, error: Exception) -> None:
+        """A fault of ours befell the track's session, which ends in order."""
 
 
 class Track:
@@ -69,31 +70,37 @@ class Track:
     ) -> None:
         self.name = name
         self.frames = 0
-        self.lost_ms = 0
         self.billed_seconds = 0.0
-        self.turns = Turns()
         self._owner = owner
+        self._transcript = Transcript(name, owner, metrics)
+        self.turns = self._transcript.turns
         self._connector = connector
         self._metrics = metrics
         self._now = now
         self._options = options
         self._clock = TrackClock(jitter_ms=options.jitter_ms)
+        self._losses = Losses(name, owner, metrics, self._clock)
         self._backlog = Backlog(options.rule)
         self._session: Session | None = None
         self._sessions = 0
         self._connecting_since = 0.0
-        self._overflow_from: int | None = None
         self._audio = asyncio.Event()
         self._finishing = False
+        self._finish_by = 0.0
         self._last_audio = 0.0
-        self._ticked_frames = 0
+        self._count_frames = metrics.frames.labels(name)
+        self._count_bytes = metrics.bytes.labels(name)
+        self._counted = (0, 0)
 
     # the audio path
 
     def feed(self, payload: bytes, timestamp_ms: int | None) -> None:
         """Takes in one frame and sends what is ready to go. Nothing in here waits."""
         self.frames += 1
-        placed = self._clock.place(len(payload), timestamp_ms)
+        size = len(payload)
+        if size % FRAME or not size:
+            self._metrics.disorder.labels("odd_length").inc()
+        placed = self._clock.place(size, timestamp_ms)
         if placed:
             self._misplaced(placed)
         dropped = self._backlog.append(payload)
@@ -111,27 +118,48 @@ class Track:
         if self._finishing:
             return
         self._finishing = True
+        self._finish_by = self._now() + self._options.finish_seconds
         self._audio.set()
         if self._session is not None:
             self._finish_session(self._session)
 
     def abandon(self) -> None:
         """Drops the session at once."""
-        self.finish()
+        self._finishing = True
+        self._audio.set()
         if self._session is not None:
             self._session.abort()
 
+    def close(self) -> None:
+        """The track's task is over: what never went up by then was not heard."""
+        self._count()
+        self._drop_backlog([])
+
     def tick(self, now: float) -> None:
         """Once a second or so: liveness of the session, and its end where no audio comes."""
-        if self.frames != self._ticked_frames:
-            self._ticked_frames = self.frames
+        if self._count():
             self._last_audio = now
         session = self._session
         if session is None:
             return
         if session.ready and now - self._last_audio >= self._options.idle_seconds:
             self._finish_session(session)
+        elif self._finishing and now >= self._finish_by and not session.asked_to_end:
+            session.abort()
         session.tick(now)
+
+    def _count(self) -> bool:
+        """Hands over to the metrics what has come since the last time; says whether anything has."""
+        frames, size = self._counted
+        self._counted = (self.frames, self._clock.received)
+        self._count_frames.inc(self.frames - frames)
+        self._count_bytes.inc(self._clock.received - size)
+        return self.frames != frames
+
+    @property
+    def lost_ms(self) -> int:
+        """How much audio lies in gaps, in milliseconds."""
+        return self._losses.lost_ms
 
     @property
     def received_bytes(self) -> int:
@@ -143,8 +171,8 @@ class Track:
     async def run(self) -> None:
         """Opens a session whenever there is audio and none is open; ends when no more will come, or no session will."""
         while await self._wanted():
-            verdict = await self._hold_session()
-            if verdict.retry is Retry.ON_DEMAND or self._finishing:
+            session, verdict = await self._hold_session()
+            if self._finishing or _is_harmless(session, verdict):
                 continue
             # Reconnecting goes here: by `verdict.retry`, replaying what the backlog has kept. Until then a session that
             # is lost ends the stream, with what was not heard declared as a gap.
@@ -159,31 +187,34 @@ class Track:
             await self._audio.wait()
         return True
 
-    async def _hold_session(self) -> Verdict:
+    async def _hold_session(self) -> tuple[Session, Verdict]:
         clock = SessionClock(self._clock, self._backlog.start)
         session = Session(clock, self, self._metrics, self._now, self._options.session)
         self._session = session
         self._sessions += 1
         self._connecting_since = self._last_audio = self._now()
-        verdict = transcription.DONE
+        verdict = DROPPED
         try:
             verdict = await session.live(self._connector)
         finally:
             self._session = None
             self.billed_seconds += session.billed_seconds
             self._metrics.sessions_ended.labels(verdict.reason).inc()
-        self._settle(session, verdict)
-        return verdict
+            self._settle(session, verdict)
+        return session, verdict
 
     def _settle(self, session: Session, verdict: Verdict) -> None:
         """Accounts for a session that is over."""
-        for update in self.turns.close():
-            self._publish_turn(session, update, b"null")
+        self._transcript.close(session)
         if verdict is not transcription.DONE:
             code, said = session.said
             text = f"{verdict.advice} AssemblyAI said: {said}" if said else verdict.advice
             self._owner.publish(events.SessionError, track=self.name, code=code, message=text[:MAX_TEXT])
-            self._declare_unheard(session.clock.position_of(session.confirmed))
+            unheard = session.clock.pieces(session.confirmed, session.sent)
+            if _is_harmless(session, verdict):
+                self._losses.unheard(unheard)
+            else:
+                self._drop_backlog(unheard)
         if session.id:
             audio, seconds = session.termination
             self._owner.publish(
@@ -196,15 +227,18 @@ class Track:
             )
 
     def _finish_session(self, session: Session) -> None:
-        """Sends what is left, then Terminate; a session that has not begun yet gets both when it does."""
+        """Sends what is left, then Terminate. A session that takes nothing now gets both when it does."""
+        self._send_chunks(session)
         if not session.ready:
             return
-        while (chunk := self._backlog.take()) is not None:
-            session.send(chunk)
         tail, real = self._backlog.take_tail()
         if tail:
             session.send(tail, real)
         session.terminate()
+
+    def _send_chunks(self, session: Session) -> None:
+        while session.ready and (chunk := self._backlog.take()) is not None:
+            session.send(chunk)
 
     # what the session says (session.SessionOwner)
 
@@ -220,132 +254,51 @@ class Track:
             connect_ms=round((self._now() - self._connecting_since) * 1000),
             attempt=self._sessions,
         )
-        self._end_overflow()
         self.ready_again(session)
 
     def ready_again(self, session: Session) -> None:
         """See `session.SessionOwner`."""
-        self._end_overflow()
-        while session.ready and (chunk := self._backlog.take()) is not None:
-            session.send(chunk)
+        if not session.ready:
+            return
+        self._losses.end_overflow(self._backlog.start)
         if self._finishing:
             self._finish_session(session)
+        else:
+            self._send_chunks(session)
 
     def heard(self, session: Session, message: Message | Unknown, raw: bytes) -> None:
-        """See `session.SessionOwner`. Error and Termination are told when the session is over."""
-        handler = _HEARD.get(type(message))
-        if handler is not None:
-            handler(self, session, message, raw)
+        """See `session.SessionOwner`."""
+        self._transcript.heard(session, message, raw)
 
-    def _turn(self, session: Session, message: transcription.Turn, raw: bytes) -> None:
-        update = self.turns.update(message)
-        if update is not None:
-            self._publish_turn(session, update, raw)
-            session.confirm(update)
-
-    def _speech_started(self, session: Session, message: transcription.SpeechStarted, _: bytes) -> None:
-        at = session.clock.start_ms(int(message.timestamp))
-        self._owner.publish(events.SpeechStarted, durable=False, track=self.name, at_ms=at)
-
-    def _speaker_revision(self, session: Session, message: transcription.SpeakerRevision, _: bytes) -> None:
-        for raw in message.revisions:
-            revision = transcription.decode_revision(raw)
-            update = None if revision is None else self.turns.revise(revision)
-            if update is not None:
-                self._publish_turn(session, update, bytes(raw))
-
-    def _llm_response(self, _: Session, message: transcription.LLMGatewayResponse, raw: bytes) -> None:
-        number = self.turns.number(message.turn_order)
-        self._owner.publish(events.LLMResponse, track=self.name, turn=number, data=msgspec.Raw(raw))
-
-    def _warning(self, _: Session, message: transcription.Warn, __: bytes) -> None:
-        text = message.warning[:MAX_TEXT]
-        self._owner.publish(events.SessionWarning, track=self.name, code=message.warning_code, message=text)
-
-    def _silence(self, _: Session, __: transcription.Silence, raw: bytes) -> None:
-        self._owner.publish(events.Silence, durable=False, track=self.name, assemblyai=msgspec.Raw(raw))
-
-    def _heartbeat(self, _: Session, __: transcription.Heartbeat, raw: bytes) -> None:
-        self._owner.publish(events.Heartbeat, durable=False, track=self.name, assemblyai=msgspec.Raw(raw))
-
-    def _unknown(self, _: Session, __: Unknown, raw: bytes) -> None:
-        self._metrics.upstream_disorder.labels("unknown_message").inc()
-        try:
-            msgspec.json.decode(raw)
-        except msgspec.DecodeError:
-            # It is no JSON, so no event could hold it.
-            return
-        self._owner.publish(events.Upstream, durable=False, track=self.name, assemblyai=msgspec.Raw(raw))
-
-    def _publish_turn(self, session: Session, update: TurnUpdate, raw: bytes) -> None:
-        start = end = offset = None
-        if update.start_ms is not None and update.end_ms is not None:
-            start = session.clock.start_ms(update.start_ms)
-            end = session.clock.end_ms(update.end_ms)
-            offset = start - update.start_ms
-        self._owner.publish(
-            events.Turn,
-            durable=update.final,
-            track=self.name,
-            turn=update.turn,
-            final=update.final,
-            formatted=update.formatted,
-            text=update.text,
-            start_ms=start,
-            end_ms=end,
-            offset_ms=offset,
-            assemblyai=msgspec.Raw(raw),
-        )
+    def failed(self, error: Exception) -> None:
+        """See `session.SessionOwner`."""
+        self._owner.failed(error)
 
     # what was lost
 
     def _misplaced(self, placed: Gap | int) -> None:
         if isinstance(placed, Gap):
-            self._declare(placed, "carrier")
+            self._losses.declare(placed, "carrier")
         else:
             self._metrics.disorder.labels("odd_timestamp").inc()
 
     def _overflowed(self, dropped: int) -> None:
         position = self._backlog.start
-        if self._overflow_from is None:
-            self._overflow_from = position - dropped
+        self._losses.overflowed(position - dropped)
         if self._session is not None:
             self._session.clock.sent(self._session.sent, position)
 
-    def _end_overflow(self) -> None:
-        """Declares what overflowed since the last time, in one gap."""
-        if self._overflow_from is not None:
-            self._declare_range(self._overflow_from, self._backlog.start, "overflow")
-            self._overflow_from = None
-
-    def _declare_unheard(self, confirmed: int) -> None:
-        """The session is lost: whatever did not certainly arrive was not heard."""
-        self._end_overflow()
+    def _drop_backlog(self, unheard: list[tuple[int, int]]) -> None:
+        """There will be no session for what still waits: it was not heard either."""
+        start = self._backlog.start
+        self._losses.end_overflow(start)
+        self._losses.unheard([*unheard, (start, self._clock.received)])
         self._backlog.take_tail()
-        self._declare_range(confirmed, self._clock.received, "upstream")
-
-    def _declare_range(self, start: int, end: int, cause: str) -> None:
-        if end > start:
-            lost = (end - start) // self._clock.bytes_per_ms
-            self._declare(Gap(self._clock.ms_at(start), self._clock.ms_at_end(end), lost), cause)
-
-    def _declare(self, gap: Gap, cause: str) -> None:
-        self.lost_ms += gap.lost_ms
-        self._metrics.gaps.labels(cause).inc()
-        self._metrics.lost_seconds.labels(cause).inc(gap.lost_ms / 1000)
-        self._owner.publish(
-            events.Gap, track=self.name, from_ms=gap.from_ms, to_ms=gap.to_ms, lost_ms=gap.lost_ms, cause=cause
-        )
 
 
-_HEARD: Mapping[type[Message | Unknown], Callable[[Track, Session, Any, bytes], None]] = {
-    transcription.Turn: Track._turn,
-    transcription.SpeechStarted: Track._speech_started,
-    transcription.SpeakerRevision: Track._speaker_revision,
-    transcription.LLMGatewayResponse: Track._llm_response,
-    transcription.Warn: Track._warning,
-    transcription.Silence: Track._silence,
-    transcription.Heartbeat: Track._heartbeat,
-    Unknown: Track._unknown,
-}
-"""What becomes of each message of the service."""
+def _is_harmless(session: Session, verdict: Verdict) -> bool:
+    """Whether the end of a session is no loss: it was meant to end, or it was closed for want of audio."""
+    if session.asked_to_end:
+        return verdict.retry is not Retry.NO
+    # One that took no audio and yet was closed for want of it would be opened again without end.
+    return verdict.retry is Retry.ON_DEMAND and session.sent > 0

@@ -36,8 +36,9 @@ MAX_MESSAGE = 2**20
 
 
 class Listener(Protocol):
-    """What hears of one socket. Called synchronously, `connected` first and `disconnected` last, each exactly once; not at
-    all where `connect` raises.
+    """What hears of one socket. Called synchronously: `connected` first and `disconnected` last, each exactly once.
+
+    Where `connect` raises before `connected`, nothing is called at all.
     """
 
     def connected(self, socket: "Socket") -> None:
@@ -151,7 +152,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asks for the upgrade."""
         # Not an isinstance: uvloop's transports are asyncio's by their methods only.
-        self._transport = transport = cast(asyncio.Transport, transport)
+        self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(high=WRITE_MARK, low=WRITE_MARK // 2)
         raw = transport.get_extra_info("socket")
         raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)

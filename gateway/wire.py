@@ -201,7 +201,7 @@ class CarrierSocket(web.WebSocketResponse):
 
 
 def _answer_to_close(code: int) -> int:
-    """The code that answers the peer's: the same, unless it gave none (0) or one that may not be sent (RFC 6455, 7.4)."""
+    """The code that answers the peer's: the same, unless it gave none (0) or one that may not be sent (RFC 6455)."""
     if code == 0:
         return WSCloseCode.OK
     return WSCloseCode.PROTOCOL_ERROR if code == WSCloseCode.ABNORMAL_CLOSURE or code >= 5000 else code

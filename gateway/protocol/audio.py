@@ -17,6 +17,9 @@ class ChunkRule:
 
     `target` is what is gathered before a chunk goes; `least` is what a shorter tail is filled up to; `most` is the
     service's limit; `limit` is the bound of the backlog.
+
+    Raises:
+        ValueError: no chunk could follow the rule.
     """
 
     target: int
@@ -24,6 +27,10 @@ class ChunkRule:
     most: int
     limit: int
     silence: bytes = MULAW_SILENCE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.target <= min(self.most, self.limit) or self.least > self.most:
+            raise ValueError("a chunk must have audio, and fit into a message and into the backlog")
 
     @classmethod
     def mulaw(cls, *, chunk_ms: int = 60, backlog_seconds: float = 30.0) -> "ChunkRule":

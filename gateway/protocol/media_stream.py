@@ -91,7 +91,10 @@ class State(Enum):
 
 
 REPEATED = "repeated"
-"""In the table: odd, harmless, counted."""
+UNKNOWN_EVENT = "unknown_event"
+AFTER_STOP = "after_stop"
+ODD_SEQUENCE = "odd_sequence"
+"""The kinds of disorder that are harmless: counted, and passed over."""
 
 TRANSITIONS: Mapping[State, Mapping[type[Event], State | Outcome | str]] = {
     State.OPENING: {
@@ -110,7 +113,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], State | Outcome | str]] = {
         Dtmf: Outcome.HANDSHAKE_INVALID,
         Mark: Outcome.HANDSHAKE_INVALID,
         Stopped: Outcome.HANDSHAKE_INVALID,
-        Unknown: "unknown_event",
+        Unknown: UNKNOWN_EVENT,
     },
     State.STREAMING: {
         Connected: REPEATED,
@@ -119,12 +122,9 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], State | Outcome | str]] = {
         Dtmf: State.STREAMING,
         Mark: State.STREAMING,
         Stopped: State.STOPPED,
-        Unknown: "unknown_event",
+        Unknown: UNKNOWN_EVENT,
     },
-    State.STOPPED: dict.fromkeys(
-        (Connected, Started, Media, Dtmf, Mark, Stopped, Unknown),
-        "after_stop",
-    ),
+    State.STOPPED: dict.fromkeys((Connected, Started, Media, Dtmf, Mark, Stopped, Unknown), AFTER_STOP),
 }
 """For each state and event: the next state, the outcome that it ends with, or the kind of harmless disorder."""
 
@@ -137,14 +137,13 @@ class MediaStream:
         count: told the kind of each harmless disorder: `unknown_event`, `repeated`, `after_stop`, `odd_sequence`.
     """
 
-    __slots__ = ("_count", "_decode", "_last", "_sequence", "_sequence_moves", "state")
+    __slots__ = ("_count", "_decode", "_last", "_moving", "state")
 
     def __init__(self, dialect: Dialect, count: Callable[[str], Any]) -> None:
         self._decode = dialect.decode
         self._count = count
-        self._sequence: int | None = None
-        self._sequence_moves = False
         self._last: Media | None = None
+        self._moving = False
         self.state = State.OPENING if dialect.greets else State.GREETED
 
     def receive(self, message: bytes) -> Event | None:
@@ -172,23 +171,22 @@ class MediaStream:
         return event
 
     def _media(self, frame: Media) -> Media | None:
-        """Counters that do not go up by one are counted. The very same frame once more is passed over."""
-        sequence, last = frame.sequence, self._sequence
-        self._sequence = sequence
-        if sequence is None:
+        """A counter that does not go up is counted. The very same frame once more is passed over.
+
+        Jumps are nothing: with two tracks, or digits in between, other messages take numbers too. A frame is a repeat
+        only where everything of it is the same and the counter was moving before: a carrier whose counters stand still
+        must not lose its silence for it.
+        """
+        last, self._last = self._last, frame
+        if last is None or frame.sequence is None or last.sequence is None:
             return frame
-        if last is None or sequence == last + 1:
-            self._sequence_moves = last is not None
-            self._last = frame
+        if frame.sequence > last.sequence:
+            self._moving = True
             return frame
-        # With two tracks, or digits in between, other messages take numbers too: only going back is odd.
-        if sequence <= last:
-            if sequence == last and frame == self._last and self._sequence_moves:
-                self._count(REPEATED)
-                return None
-            self._count("odd_sequence")
-        self._last = frame
-        return frame
+        repeated = self._moving and frame.timestamp_ms is not None and frame == last
+        self._moving = False
+        self._count(REPEATED if repeated else ODD_SEQUENCE)
+        return None if repeated else frame
 
 
 def check_start(start: Started) -> None:

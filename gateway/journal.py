@@ -1,0 +1,68 @@
+"""A stream's events: numbered without holes, stamped, and handed to the outbox.
+
+Durable events count `seq` up. A live-only one carries the last `seq` and its own `part`. The id holds the epoch too,
+which no other owner of the stream has, so that no two of them ever write the same id.
+"""
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from msgspec import UNSET
+
+from gateway import events
+
+
+class Publish(Protocol):
+    """The outbox."""
+
+    def __call__(self, event: events.Event, *, durable: bool) -> None:
+        """Takes an event for Redis. Never waits and never raises for a want of room."""
+
+
+class Journal:
+    """See the module's docstring. It is opened once the stream has its names, and writes nothing before.
+
+    Args:
+        publish: the outbox.
+        wall: the clock of the world, in UTC.
+    """
+
+    __slots__ = ("_part", "_publish", "_wall", "call_id", "epoch", "seq", "stream_id")
+
+    def __init__(self, publish: Publish, wall: Callable[[], datetime]) -> None:
+        self.call_id = ""
+        self.stream_id = ""
+        self.epoch = secrets.token_hex(4)
+        self.seq = 0
+        """Of the last durable event."""
+
+        self._part = 0
+        self._publish = publish
+        self._wall = wall
+
+    def open(self, call_id: str, stream_id: str) -> None:
+        """Gives it the names that every event bears."""
+        self.call_id, self.stream_id = call_id, stream_id
+
+    def write(self, kind: type[events.Event], *, durable: bool, **fields: Any) -> None:
+        """Numbers an event and puts it into the outbox."""
+        seq, part = (self.seq + 1, 0) if durable else (self.seq, self._part + 1)
+        number = f"{self.stream_id}:{self.epoch}:{seq}"
+        event = kind(
+            id=number if durable else f"{number}:{part}",
+            call_id=self.call_id,
+            stream_id=self.stream_id,
+            seq=seq,
+            part=UNSET if durable else part,
+            at=self.at(),
+            **fields,
+        )
+        self._publish(event, durable=durable)
+        # Only now: an event that could not be written leaves no hole.
+        self.seq, self._part = seq, part
+
+    def at(self) -> str:
+        """Now, as events write it."""
+        return self._wall().isoformat(timespec="milliseconds").replace("+00:00", "Z")
