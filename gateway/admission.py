@@ -26,6 +26,18 @@ def twilio_signature(auth_token: str, url: str, *, algorithm: str = "sha1") -> s
     return base64.b64encode(digest).decode("ascii")
 
 
+_ALGORITHMS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
+
+
+def _named_algorithm(settings: str) -> str:
+    """The algorithm in the settings header, `key=…,algorithm=HMAC_SHA256`; without one it is SHA-1."""
+    for part in settings.split(","):
+        name, _, value = part.partition("=")
+        if name.strip() == "algorithm" and value.strip():
+            return value.strip().upper()
+    return "HMAC_SHA1"
+
+
 class Admission(Protocol):
     """Decides on an upgrade."""
 
@@ -63,8 +75,9 @@ class TwilioSignature:
         """See `Admission`. Takes the same time whichever form fits, or none."""
         # What is no UTF-8 arrives as lone surrogates.
         given = headers.get("X-Twilio-Signature", "").encode(errors="surrogateescape")
-        settings = headers.get("X-Twilio-Webhooks-Signature-Settings", "")
-        algorithm = "sha256" if "HMAC_SHA256" in settings.upper().replace("-", "_") else "sha1"
+        algorithm = _ALGORITHMS.get(_named_algorithm(headers.get("X-Twilio-Webhooks-Signature-Settings", "")))
+        if algorithm is None:
+            return False
         fits = False
         for token in self._tokens:
             for url in self._forms(path):

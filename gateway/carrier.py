@@ -12,9 +12,6 @@ from gateway.protocol.media_stream import Dialect
 from gateway.streams import Streams
 from gateway.wire import CarrierSocket
 
-CLOSE_SECONDS = 5.0
-"""How long a peer may take to answer our close before the connection is dropped."""
-
 
 class MediaRoute:
     """Serves one dialect's media streams.
@@ -47,7 +44,9 @@ class MediaRoute:
         except ConnectionError:
             # The peer has gone meanwhile. Where a stream had begun, it has been told.
             return socket
-        await _gone(socket)
+        gone = asyncio.Event()
+        socket.on_gone(gone.set)
+        await gone.wait()
         return socket
 
     def _refuse(self, reason: str, response: web.Response) -> web.Response:
@@ -56,11 +55,3 @@ class MediaRoute:
         # A copy: aiohttp deprecates returning its exceptions.
         headers = {"Upgrade": "websocket"} if response.status == web.HTTPUpgradeRequired.status_code else None
         return web.Response(status=response.status, text=response.text, headers=headers)
-
-
-async def _gone(socket: CarrierSocket) -> None:
-    """Waits until the peer has closed; once we have closed, for a bounded time."""
-    over = asyncio.Event()
-    socket.on_gone(over.set)
-    socket.on_close_sent(lambda: asyncio.get_running_loop().call_later(CLOSE_SECONDS, over.set))
-    await over.wait()

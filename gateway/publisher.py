@@ -197,7 +197,9 @@ class Outbox:
     async def run(self) -> None:
         """Writes until it is cancelled. It begins by looking whether Redis is there."""
         pause = 0.0
-        while True:
+        task = asyncio.current_task()
+        # On Python 3.11 asyncio.wait_for, which the client uses, may swallow a cancellation; the request for it stays.
+        while task is None or not task.cancelling():
             if self._sha and not self._in_flight and not self._queue:
                 self._wake.clear()
                 await self._wake.wait()

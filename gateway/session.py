@@ -12,8 +12,9 @@ from typing import Protocol
 from gateway.errors import Outcome
 from gateway.metrics import Metrics
 from gateway.protocol.timeline import SessionClock
-from gateway.protocol.transcription import Begin, Message, Retry, State, TranscriptionSession, Unknown, Verdict, judge
+from gateway.protocol.transcription import Begin, Message, State, TranscriptionSession, Unknown
 from gateway.protocol.turns import TurnUpdate
+from gateway.protocol.verdicts import Retry, Verdict, judge
 from gateway.upstream import Connector, Refused, Socket
 
 UNANSWERED = Verdict(

@@ -21,7 +21,7 @@ from gateway.journal import Journal, Publish
 from gateway.metrics import Metrics
 from gateway.protocol.media_stream import Dialect, Dtmf, Event, Media, MediaStream, Started
 from gateway.protocol.media_stream import State as StreamState
-from gateway.protocol.transcription import Verdict
+from gateway.protocol.verdicts import Verdict
 from gateway.track import Track, TrackOptions
 from gateway.upstream import Connector
 from gateway.watch import CarrierLimits, Watch

@@ -13,10 +13,10 @@ from typing import Protocol
 from gateway import events
 from gateway.losses import Losses
 from gateway.metrics import Metrics
-from gateway.protocol import transcription
 from gateway.protocol.audio import Backlog, ChunkRule
 from gateway.protocol.timeline import Gap, SessionClock, TrackClock
-from gateway.protocol.transcription import Begin, Message, Retry, Unknown, Verdict
+from gateway.protocol.transcription import Begin, Message, Unknown
+from gateway.protocol.verdicts import DONE, Retry, Verdict
 from gateway.session import DROPPED, Session, SessionLimits
 from gateway.transcript import MAX_TEXT, Publisher, Transcript
 from gateway.upstream import Connector
@@ -206,7 +206,7 @@ class Track:
     def _settle(self, session: Session, verdict: Verdict) -> None:
         """Accounts for a session that is over."""
         self._transcript.close(session)
-        if verdict is not transcription.DONE:
+        if verdict is not DONE:
             code, said = session.said
             text = f"{verdict.advice} AssemblyAI said: {said}" if said else verdict.advice
             self._owner.publish(events.SessionError, track=self.name, code=code, message=text[:MAX_TEXT])

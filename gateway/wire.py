@@ -12,6 +12,7 @@ What is leaned on, and pinned by the version bounds in pyproject.toml and by the
 - websockets 17: `websockets.speedups.apply_mask`, with the documented framing of RFC 6455 around it.
 """
 
+import asyncio
 import os
 from collections.abc import Callable
 from struct import Struct
@@ -30,6 +31,9 @@ except ImportError:  # No C compiler where it was installed: the same in Python,
 
 MAX_MESSAGE = 64 * 1024
 """The largest message a carrier may send, in bytes. Twilio's are under 500."""
+
+CLOSE_SECONDS = 5.0
+"""How long a peer may take to close, and to read what was written, before the connection is dropped."""
 
 _PONG_MARK = 16 * 1024
 """Bytes that wait to be written to a peer, from which on its pings are passed over."""
@@ -79,7 +83,7 @@ class _Deliver(WebSocketDataQueue):
         self.socket.violation(int(code))
 
     def feed_eof(self) -> None:
-        self.socket.gone()
+        self.socket.lost()
 
 
 class CarrierSocket(web.WebSocketResponse):
@@ -97,7 +101,7 @@ class CarrierSocket(web.WebSocketResponse):
         self.close_sent = False
         self._violated = False
         self._on_gone: Callable[[], None] = _nothing
-        self._on_close_sent: Callable[[], object] = _nothing
+        self._drop: asyncio.TimerHandle | None = None
 
     def _post_start(self, request: BaseRequest, protocol: str | None, writer: WebSocketWriter) -> None:
         self._ws_protocol = protocol
@@ -123,12 +127,6 @@ class CarrierSocket(web.WebSocketResponse):
         """`callback` is called once the peer has closed or the connection is gone (at once, where it is already)."""
         self._on_gone = callback
         if self.peer_closed:
-            callback()
-
-    def on_close_sent(self, callback: Callable[[], object]) -> None:
-        """`callback` is called once we have sent our close (at once, where that is so already)."""
-        self._on_close_sent = callback
-        if self.close_sent:
             callback()
 
     def deliver(self, message: Any) -> None:
@@ -172,11 +170,19 @@ class CarrierSocket(web.WebSocketResponse):
         if self.peer_closed:
             return
         self.peer_closed = True
+        self._drop_in_time()
         try:
             self.receiver.disconnected()
         except Exception as error:  # noqa: BLE001 - the boundary, as in `feed_data`
             self.receiver.fail(error)
         self._on_gone()
+
+    def lost(self) -> None:
+        """There is no connection any more."""
+        self.gone()
+        if self._drop is not None:
+            self._drop.cancel()
+            self._drop = None
 
     def send_ping(self) -> None:
         """Sends a ping, unless the connection is closing."""
@@ -185,10 +191,16 @@ class CarrierSocket(web.WebSocketResponse):
     def send_close(self, code: int, reason: str = "") -> None:
         """Sends a close frame, once. `reason` is cut to what a close frame can hold."""
         if not self.close_sent:
-            payload = code.to_bytes(2, "big") + reason.encode()[:120]
-            self._write(payload, WSMsgType.CLOSE)
+            cut = reason.encode()[:120].decode(errors="ignore")
+            self._write(code.to_bytes(2, "big") + cut.encode(), WSMsgType.CLOSE)
             self.close_sent = True
-            self._on_close_sent()
+            self._drop_in_time()
+
+    def _drop_in_time(self) -> None:
+        """A peer that does not read would keep a connection that is closed politely for as long as it likes."""
+        writer = self._writer
+        if self._drop is None and writer is not None:
+            self._drop = asyncio.get_running_loop().call_later(CLOSE_SECONDS, writer.transport.abort)
 
     def _waiting_to_be_written(self) -> int:
         return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()

@@ -13,7 +13,7 @@ import pytest
 import redis.asyncio as redis
 from prometheus_client import generate_latest
 
-from gateway import carrier, config, streams
+from gateway import config, streams, wire
 from gateway.app import Gateway, running
 from gateway.sandbox import recordings, tones, wav
 from gateway.sandbox.caller import Call, CallReport, Digit, Ending, Line, dial, place_call
@@ -165,7 +165,7 @@ async def subscriber(redis_client: redis.Redis, prefix: str) -> AsyncIterator[Su
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams are looked at twenty times a second, and what a carrier may take is short."""
     monkeypatch.setattr(streams, "TICK", 0.05)
-    monkeypatch.setattr(carrier, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(wire, "CLOSE_SECONDS", 0.1)
     options = config.Settings.stream_options
 
     def shorter(self: config.Settings) -> Any:

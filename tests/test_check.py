@@ -120,12 +120,14 @@ async def test_a_redis_that_refuses_is_told_with_what_to_do(tmp_path: Path) -> N
     try:
         url = f"redis://127.0.0.1:{server.port}/0"
         async with Redis.from_url(url) as client:
-            await client.execute_command("ACL", "SETUSER", "reader", "on", ">word", "~*", "+ping", "+hello", "+client")
+            await client.acl_setuser(
+                "reader", enabled=True, passwords="+word", keys=["*"], commands=["+ping", "+client"]
+            )
             refused = [
                 await try_redis(url.replace("//", "//nobody:word@"), "turngate"),
                 await try_redis(url.replace("//", "//reader:word@"), "turngate"),
             ]
-            await client.execute_command("REPLICAOF", "127.0.0.1", "1")
+            await client.replicaof("127.0.0.1", "1")
             refused.append(await try_redis(url, "turngate"))
     finally:
         await server.stop()

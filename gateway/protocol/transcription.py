@@ -4,7 +4,7 @@ Messages of the service are read leniently: a field that is missing, null or odd
 passed over and a type that we don't know is handed on as it is, because the service grows. `type` is the last key of a
 Turn on the wire, so nothing may depend on the order of keys ("Message sequence" in the vendor's documents).
 
-What the end of a session means is judged in `verdicts`, whose names are offered here too.
+What the end of a session means is judged in `verdicts`.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,38 +15,7 @@ import msgspec
 
 from gateway.protocol.lenient import NOT_READABLE, convert, load
 from gateway.protocol.parameters import Value
-from gateway.protocol.verdicts import DONE, Retry, Verdict, judge
-
-__all__ = [
-    "DONE",
-    "FORCE_ENDPOINT",
-    "KEEP_ALIVE",
-    "TERMINATE",
-    "TRANSITIONS",
-    "Begin",
-    "Configuration",
-    "Error",
-    "Heartbeat",
-    "LLMGatewayResponse",
-    "Message",
-    "Retry",
-    "Revision",
-    "Silence",
-    "SpeakerRevision",
-    "SpeechStarted",
-    "State",
-    "Termination",
-    "TranscriptionSession",
-    "Turn",
-    "Unknown",
-    "Verdict",
-    "Warn",
-    "Word",
-    "decode",
-    "decode_revision",
-    "judge",
-    "update_configuration",
-]
+from gateway.protocol.verdicts import DONE, Verdict, judge
 
 Milliseconds = Annotated[float, msgspec.Meta(ge=-(2.0**40), le=2.0**40)]
 """Of session time. The bounds are no call's: they keep a number that can't be a time out of the arithmetic."""

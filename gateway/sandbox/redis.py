@@ -74,7 +74,8 @@ class RedisServer:
             raise
         if not ready:
             await self.stop()
-            raise RedisError(f"{self._binary} did not start: {b' '.join(said).decode(errors='replace').strip()}")
+            words = "; ".join(line.decode(errors="replace").strip() for line in said)
+            raise RedisError(f"{self._binary} did not start: {words}")
         self._output = asyncio.get_running_loop().create_task(_discard(process.stdout), name="redis output")
 
     async def stop(self) -> None:

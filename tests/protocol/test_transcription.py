@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from gateway.protocol import transcription
 from gateway.protocol.transcription import (
-    DONE,
     FORCE_ENDPOINT,
     KEEP_ALIVE,
     TERMINATE,
@@ -36,6 +35,7 @@ from gateway.protocol.transcription import (
     decode_revision,
     update_configuration,
 )
+from gateway.protocol.verdicts import DONE
 
 # What messages mean, as the service was seen to write them
 

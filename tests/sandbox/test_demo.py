@@ -12,7 +12,7 @@ from rich.console import Console
 from gateway.errors import ConfigError
 from gateway.sandbox import demo
 from gateway.sandbox.demo import DemoOptions, conversation, cost, run_demo
-from gateway.sandbox.emulator import Emulator, Fault, Knobs, Moment
+from gateway.sandbox.emulator import Emulator, Knobs, Refusal
 from gateway.sandbox.recordings import Recording
 
 
@@ -51,12 +51,12 @@ async def test_a_redis_that_is_named_and_not_there_is_told() -> None:
 
 async def test_what_went_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Knobs, recordings: Sequence[Recording]) -> Emulator:
-        return Emulator(Knobs(fault=Fault.DROP, fault_at=Moment.BEGIN), recordings)
+        return Emulator(Knobs(refuse=Refusal.INVALID_KEY), recordings)
 
     monkeypatch.setattr(demo, "Emulator", broken)
     faults, text = await shown()
     assert any(fault.startswith("the call went wrong: cut") for fault in faults)
-    assert any(fault.startswith("the stream ended as upstream error") for fault in faults)
+    assert any(fault.startswith("the stream ended as upstream error (unauthorized)") for fault in faults)
     assert any(fault.startswith("the caller's words differ") for fault in faults)
     assert all(f"✗ {fault}" in text for fault in faults)
 
