@@ -20,6 +20,7 @@ The map, in the order in which data flows; imports go down this list and never u
     upstream          the AssemblyAI socket
     wire              where we lean on internals of aiohttp and websockets
     publisher         the outbox to Redis
+    write             one write to Redis: client, script, and what an answer means
     view              events on a terminal
     client            what a subscriber needs
     order             which event comes next, and when a call is over

@@ -21,9 +21,10 @@ from gateway.config import Settings
 from gateway.errors import Outcome
 from gateway.metrics import Metrics
 from gateway.protocol.dialects import DIALECTS
-from gateway.publisher import Outbox, redis_client
+from gateway.publisher import Outbox
 from gateway.stream import Resources
 from gateway.streams import Streams
+from gateway.write import redis_client
 
 USER_AGENT = f"Turngate/{__version__}"
 

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from gateway import config
 from gateway.errors import ConfigError
-from gateway.publisher import WRITE, redis_client
 from gateway.upstream import is_loopback
 from gateway.view import clean
+from gateway.write import WRITE, redis_client
 
 SELF_HOSTED = "self-hosted"
 """What stands for a key with AssemblyAI's self-hosted stack, which has no TLS of its own."""

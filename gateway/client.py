@@ -15,7 +15,6 @@ It needs redis and msgspec, and of this package only `order` and `events`.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
-from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -46,8 +45,8 @@ _LAST_LOOK_SECONDS = 0.05
 
 
 def _connect(url: str, retry: Retry) -> Redis:
-    # No time-outs of the client's own: on Python 3.11 its asyncio.wait_for may swallow a cancellation. It tries nothing
-    # again unless it is told to. And each subscription holds a connection.
+    # Without the client's own time-out: on Python 3.11 its asyncio.wait_for may swallow a cancellation. And it tries
+    # nothing again unless it is told to. Each subscription holds a connection.
     return Redis.from_url(
         url, socket_timeout=None, socket_connect_timeout=_SECONDS, max_connections=_CONNECTIONS, retry=retry
     )
@@ -120,9 +119,7 @@ class Transcripts:
             await first.ping()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for subscription in tuple(self._open):
             await subscription.aclose()
         await self._redis.aclose()

@@ -18,12 +18,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import ConfigError
 from gateway.protocol.audio import ChunkRule
-from gateway.protocol.parameters import Parameters, Value, session_url
-from gateway.publisher import OutboxOptions, redis_client
+from gateway.protocol.parameters import Parameters, Value, is_base_url, session_url
+from gateway.publisher import OutboxOptions
 from gateway.stream import StreamOptions
 from gateway.track import TrackOptions
 from gateway.upstream import Endpoint
 from gateway.watch import CarrierLimits
+from gateway.write import is_redis_url
 
 PREFIX = "TURNGATE_"
 API_VERSION = "2025-05-12"
@@ -156,7 +157,7 @@ class Settings(BaseSettings):
     @field_validator("assemblyai_url", "public_url")
     @classmethod
     def _websocket_url(cls, value: str | None) -> str | None:
-        if value is not None and not _is_websocket_url(value):
+        if value is not None and not is_base_url(value):
             raise ValueError(
                 "a URL that begins with wss:// (or ws://), with a host, without a query or a password, is expected"
             )
@@ -167,7 +168,7 @@ class Settings(BaseSettings):
     def _redis_url(cls, value: str) -> str:
         if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
             raise ValueError("a URL that begins with redis://, rediss:// or unix:// is expected")
-        if not _is_redis_url(value):
+        if not is_redis_url(value):
             raise ValueError(
                 "redis://HOST:6379/0 is expected, or redis://USER:PASSWORD@HOST:6379/0 with the signs of the password "
                 "percent-encoded"
@@ -274,27 +275,6 @@ def _fault(error: ErrorDetails) -> str:
         return message
     name = str(error["loc"][0])
     return f"{variable(name) if name in Settings.model_fields else name}: {message[:1].lower()}{message[1:]}"
-
-
-def _is_websocket_url(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        # It raises where the port is none, or the host has no name that DNS could have.
-        _ = parts.port, (parts.hostname or "").encode("idna")
-    except ValueError:
-        return False
-    host = re.fullmatch(r"[\w.:-]+", parts.hostname or "")
-    return bool(parts.scheme in ("ws", "wss") and host and not (parts.query or parts.fragment or "@" in parts.netloc))
-
-
-def _is_redis_url(value: str) -> bool:
-    try:
-        redis_client(value)
-    except ValueError:
-        return False
-    parts = urlsplit(value)
-    # The client would take what it can't read for its default: localhost, or database 0.
-    return parts.scheme == "unix" or bool(parts.hostname and re.fullmatch(r"/?|/\d+", parts.path))
 
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:

@@ -9,6 +9,7 @@ own `part`, and is ordered between them: a missing `seq` is a loss, a missing `p
 Fields may be added to any type at any time, and readers pass over what they don't know. Anything else is a new `v`.
 """
 
+import inspect
 import sys
 from typing import Annotated, ClassVar, Final, Literal
 
@@ -242,6 +243,10 @@ decode = msgspec.json.Decoder(AnyEvent).decode
 def schema() -> bytes:
     """The JSON Schema of all events, as it is written to the package."""
     made = msgspec.json.schema(AnyEvent)
+    for definition in made["$defs"].values():
+        # Python 3.13 takes the indentation out of docstrings, the older ones do not.
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
     named = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Turngate event",

@@ -10,7 +10,6 @@ twice.
 """
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,59 +18,11 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from redis.exceptions import RedisError
 
 from gateway import events
 from gateway.metrics import Metrics
-
-WRITE = """
-local key = KEYS[1]
-if ARGV[5] ~= '0' then
-  local recent = redis.call('XREVRANGE', key, '+', '-', 'COUNT', ARGV[5])
-  for _, entry in ipairs(recent) do
-    if entry[2][2] == ARGV[1] then return 0 end
-  end
-end
-redis.call('XADD', key, 'MAXLEN', '~', ARGV[3], '*', 'id', ARGV[1], 'event', ARGV[2])
-redis.call('EXPIRE', key, ARGV[4])
-redis.call('PUBLISH', key, ARGV[2])
-return 1
-"""
-"""Keys: the call's. Arguments: the event's id, the event, the greatest length of the history, its life in seconds, and
-how many of the history's last entries are looked through for the id: none, unless this may be a repeat.
-"""
-
-TRANSIENT = (
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisConnectionError,
-    RedisTimeoutError,
-    TryAgainError,
-)
-TRANSIENT_PREFIXES = ("BUSY ", "MISCONF ", "NOREPLICAS ")
-"""What passes: the write is tried again until it succeeds. Any other answer is about the event, which is given up."""
+from gateway.write import WRITE, passes
 
 OVERHEAD = 200
 """What an event that waits costs beside its own bytes."""
@@ -81,15 +32,6 @@ BATCH = 256
 
 LOOK_BACK = 2 * BATCH
 """Entries of a history that are looked through for a repeat: a whole batch of one call's, and as many of others'."""
-
-TIMEOUT = 2.0
-"""Seconds that Redis may take to be connected to, and to answer."""
-
-GIVE_UP_MS = 1500
-"""Milliseconds after which the kernel drops what Redis has not acknowledged.
-
-It is shorter than the timeout, so a write that was given up can't arrive behind its own repeat, unlooked for.
-"""
 
 ANNOUNCED = (events.StreamStarted, events.StreamEnded)
 """What the channel of all calls carries too."""
@@ -135,31 +77,11 @@ class _Entry:
         self.size = len(data) + OVERHEAD
 
 
-def redis_client(url: str) -> Redis:
-    """A client for the outbox: short time-outs, and no repeats of its own, because ours know what may be repeated.
-
-    Raises:
-        ValueError: the URL can't be read.
-    """
-    options: dict[str, Any] = {}
-    if not url.startswith("unix:"):
-        options["socket_keepalive_options"] = _keepalive()
-    return Redis.from_url(
-        url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0), **options
-    )
-
-
-def _keepalive() -> dict[int, int]:
-    """Options of the socket, of those that the platform has."""
-    wanted = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": GIVE_UP_MS}
-    return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
-
-
 class Outbox:
     """See the module's docstring.
 
     Args:
-        redis: a client that does not repeat by itself (`redis_client`).
+        redis: a client that does not repeat by itself (`write.redis_client`).
         now: the monotonic clock, in seconds.
     """
 
@@ -286,7 +208,7 @@ class Outbox:
     def _settle(self, answers: list[Any]) -> Exception | None:
         """Takes the answers: from the first event that may still succeed on, all are tried again, so order holds."""
         batch, now = self._in_flight, self._now()
-        again = next((i for i, answer in enumerate(answers) if _passes(answer)), len(batch))
+        again = next((i for i, answer in enumerate(answers) if passes(answer)), len(batch))
         refused = [answer for answer in answers[:again] if isinstance(answer, RedisError)]
         for entry, answer in zip(batch[:again], answers, strict=False):
             self._bytes -= entry.size
@@ -299,7 +221,7 @@ class Outbox:
         self._in_flight = batch[again:]
         if self._in_flight:
             self._sha = ""
-            return answers[again]  # type: ignore[no-any-return]  # `_passes` saw to it
+            return answers[again]  # type: ignore[no-any-return]  # `passes` saw to it
         if not self._queue:
             self._empty.set()
         self._back()
@@ -316,10 +238,3 @@ class Outbox:
             self._up = True
             self._metrics.redis_up.set(1)
             self._log.info("redis takes events")
-
-
-def _passes(answer: object) -> bool:
-    """Whether an answer is an error that passes."""
-    return isinstance(answer, TRANSIENT) or (
-        isinstance(answer, ResponseError) and str(answer).startswith(TRANSIENT_PREFIXES)
-    )

@@ -9,7 +9,6 @@ from typing import BinaryIO, Self
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from gateway import events
@@ -26,14 +25,17 @@ REMEMBERED = 10_000
 Complain = Callable[[str], None]
 """Takes a sentence for the person who watches."""
 
-_REFRESH_PER_SECOND = 10
+_DRAW_SECONDS = 0.05
 _MOST_MOVING = 8
 
 
 class Screen:
     """Where events are shown. On a terminal the newest rows may still change; a pipe gets what is final.
 
+    It is used in a running event loop, by which it draws at most every `_DRAW_SECONDS`.
+
     Args:
+        console: where to.
         label: say which call each row is of.
     """
 
@@ -45,7 +47,9 @@ class Screen:
         self._keep = 0
         if is_screen(console):
             self._keep = max(2, min(_MOST_MOVING, console.height // 4))
-            self._live = Live(console=console, refresh_per_second=_REFRESH_PER_SECOND)
+            # Without its own thread: one that draws while another prints spoils the picture.
+            self._live = Live(console=console, auto_refresh=False)
+        self._drawing: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -56,25 +60,31 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._settle(0)
+        if self._drawing is not None:
+            self._drawing.cancel()
         if self._live is not None:
             # What was said last is worth seeing even where it is not final.
-            self._live.update(self._picture(), refresh=True)
+            self._draw()
             self._live.stop()
 
     def show(self, event: AnyEvent) -> None:
         """Shows an event."""
         self._board.take(event)
         self._settle(self._keep)
-        if self._live is not None:
-            self._live.update(self._picture())
+        if self._live is not None and self._drawing is None:
+            self._drawing = asyncio.get_running_loop().call_later(_DRAW_SECONDS, self._draw)
 
-    def _picture(self) -> Table:
-        return on_screen(self._board.rows, self._console.width, label=self._label)
+    def _draw(self) -> None:
+        self._drawing = None
+        if self._live is not None:
+            picture = on_screen(self._board.rows, self._console.width, label=self._label)
+            self._live.update(picture, refresh=True)
 
     def _settle(self, keep: int) -> None:
         rows = self._board.settle(keep)
         if rows and self._keep:
             self._console.print(on_screen(rows, self._console.width, label=self._label))
+            self._draw()
         else:
             for row in rows:
                 say(self._console, as_text(row, label=self._label))

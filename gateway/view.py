@@ -264,7 +264,7 @@ class Tally:
             counts[track] = counts.get(track, 0) + 1
         words = sum(len(turn.text.split()) for turn in self.turns.values())
         facts = [
-            ("turns", f"{len(self.turns)}{_each(counts)}, {words} words"),
+            ("turns", f"{len(self.turns)}{_each(counts)}, {words} word{'s' * (words != 1)}"),
             ("audio", f"{sum(self.audio.values()):.1f} s{_each(self.audio)}"),
             ("billed", f"{self.billed_seconds:.1f} s in {self.sessions} session{'s' * (self.sessions != 1)}"),
             ("result", clean(", ".join(self.results)) or "not ended"),

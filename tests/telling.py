@@ -9,7 +9,7 @@ import redis.asyncio as redis
 from gateway import events
 from gateway.events import AnyEvent
 from gateway.order import Message
-from gateway.publisher import WRITE
+from gateway.write import WRITE
 
 STARTED_AT = "2026-11-20T12:00:00.000Z"
 

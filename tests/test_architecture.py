@@ -37,6 +37,7 @@ ORDER = (
     "upstream",
     "wire",
     "publisher",
+    "write",
     "view",
     "client",
     "order",

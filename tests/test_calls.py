@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from prometheus_client import generate_latest
 from gateway import config, streams, wire
 from gateway.app import Gateway, running
 from gateway.sandbox import recordings, tones, wav
-from gateway.sandbox.caller import Call, CallReport, Digit, Ending, Line, dial, place_call
+from gateway.sandbox.caller import Call, CallReport, Digit, Ending, Line, LineClosedError, dial, place_call
 from gateway.sandbox.emulator import EmulatedSession, Emulator, Fault, Formatting, Knobs, Moment
 from gateway.sandbox.emulator import Ending as TerminateAnswer
 from gateway.sandbox.redis import RedisServer
+from gateway.stream import StreamOptions
 from tests.conftest import AUTH_TOKEN, DATA, SIGNED_URL, media_url
 
 Event = dict[str, Any]
@@ -161,18 +162,37 @@ async def subscriber(redis_client: redis.Redis, prefix: str) -> AsyncIterator[Su
     await one.aclose()
 
 
+Options = Callable[[StreamOptions], StreamOptions]
+
+
 @pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Streams are looked at twenty times a second, and what a carrier may take is short."""
+def often(monkeypatch: pytest.MonkeyPatch) -> Callable[[Options], None]:
+    """Streams are looked at twenty times a second; with `often(change)`, options change that are no settings."""
     monkeypatch.setattr(streams, "TICK", 0.05)
     monkeypatch.setattr(wire, "CLOSE_SECONDS", 0.1)
-    options = config.Settings.stream_options
+    made = config.Settings.stream_options
 
-    def shorter(self: config.Settings) -> Any:
-        made = options(self)
-        return replace(made, limits=replace(made.limits, start=0.4, ping_every=0.1, silent=0.4))
+    def use(change: Options) -> None:
+        monkeypatch.setattr(config.Settings, "stream_options", lambda self: change(made(self)))
 
-    monkeypatch.setattr(config.Settings, "stream_options", shorter)
+    return use
+
+
+@pytest.fixture
+def short_of_patience_with_carriers(often: Callable[[Options], None]) -> None:
+    """A carrier may be silent for a second, and is asked ten times in it."""
+    often(lambda made: replace(made, limits=replace(made.limits, start=1.0, ping_every=0.1, silent=1.0)))
+
+
+@pytest.fixture
+def short_of_patience_with_sessions(often: Callable[[Options], None]) -> None:
+    """A session may take half a second to answer."""
+
+    def change(made: StreamOptions) -> StreamOptions:
+        limits = replace(made.track.session, ping_every=0.1, pong_within=0.5, terminate=0.5)
+        return replace(made, track=replace(made.track, session=limits))
+
+    often(change)
 
 
 # audio
@@ -340,7 +360,7 @@ async def test_however_the_carrier_leaves_the_last_turn_comes(
 
 @one_server
 async def test_a_carrier_that_dies_silently_is_given_up(
-    often: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
+    short_of_patience_with_carriers: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
 ) -> None:
     gateway = await start_gateway()
     report = await place_call(call_to(gateway, inbound=tones.speak("hello"), ending=Ending.VANISH))
@@ -354,7 +374,7 @@ async def test_a_carrier_that_dies_silently_is_given_up(
 
 @one_server
 async def test_a_carrier_that_only_answers_pings_is_kept(
-    often: None, start_gateway: StartGateway, subscriber: Subscriber
+    short_of_patience_with_carriers: None, start_gateway: StartGateway, subscriber: Subscriber
 ) -> None:
     gateway = await start_gateway()
     async with dial(call_to(gateway)) as line:
@@ -362,14 +382,14 @@ async def test_a_carrier_that_only_answers_pings_is_kept(
         await line.start()
         await subscriber.until(is_("stream.started"))
         async with asyncio.timeout(PATIENCE):
-            while line.received.pings < 12:  # at ten a second, three times what silence is allowed
+            while line.received.pings < 20:  # at ten a second: twice as long as it may be silent
                 await line.until(line.now + SPEED / 10)
         assert len(gateway.streams) == 1
 
 
 @one_server
 async def test_a_stream_that_never_starts_is_closed_and_unheard_of(
-    often: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
+    short_of_patience_with_carriers: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
 ) -> None:
     gateway = await start_gateway()
     async with dial(call_to(gateway)) as line:
@@ -522,6 +542,43 @@ async def test_however_terminate_is_answered_the_stream_ends(
     assert [event["audio_seconds"] for event in events if event["type"] == "session.ended"] == [
         2.0 if answer is TerminateAnswer.NO_CLOSE else None
     ]
+    await emulator.wait_for(lambda: emulator.open_sessions == 0)
+    await check_nothing_left(gateway, emulator)
+
+
+@one_server
+async def test_a_session_that_does_not_answer_terminate_is_dropped(
+    short_of_patience_with_sessions: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
+) -> None:
+    emulator.knobs = Knobs(ending=TerminateAnswer.SILENT)
+    gateway = await start_gateway()
+    report = await place_call(call_to(gateway, inbound=tones.speak("hello") + tones.silence(1600)))
+    await subscriber.until_ended()
+    events = subscriber.of(report.call_sid)
+    check_stream(events)
+    assert (events[-1]["result"], events[-1]["reason"]) == ("completed", "stopped")
+    assert texts(events) == ["hello"]
+    await emulator.wait_for(lambda: emulator.open_sessions == 0)
+    await check_nothing_left(gateway, emulator)
+
+
+@one_server
+async def test_a_session_that_hangs_is_noticed_and_its_audio_declared(
+    short_of_patience_with_sessions: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
+) -> None:
+    emulator.knobs = Knobs(fault=Fault.HALF_OPEN, fault_after_ms=600, fault_sessions=1)
+    gateway = await start_gateway()
+    async with dial(call_to(gateway)) as line:
+        await line.connected()
+        await line.start()
+        await say(line, noise(8000))
+        await subscriber.until(lambda event: event["type"] in ("session.error", "session.interrupted"))
+        with suppress(LineClosedError):
+            await line.stop()
+    await subscriber.until_ended()
+    events = subscriber.of(line.call.call_sid)
+    check_stream(events)
+    assert "gap" in types(events) or "session.resumed" in types(events)
     await emulator.wait_for(lambda: emulator.open_sessions == 0)
     await check_nothing_left(gateway, emulator)
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import Any
 import pytest
 import redis.asyncio as redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
-from gateway import events, publisher
+from gateway import events, write
 from gateway.metrics import Metrics
-from gateway.publisher import BATCH, LOOK_BACK, OVERHEAD, Outbox, OutboxOptions, redis_client
+from gateway.publisher import BATCH, LOOK_BACK, OVERHEAD, Outbox, OutboxOptions
 from gateway.sandbox.redis import RedisServer
+from gateway.write import redis_client
 
 PATIENCE = 20.0
 QUICK = {"retry_seconds": 0.01, "longest_retry_seconds": 0.02}
@@ -381,20 +380,6 @@ async def test_a_key_of_another_type_stops_nobody_else(box: Box, redis_client: r
     assert box.count("redis_up") == 1
 
 
-@pytest.mark.parametrize(
-    ("message", "passes"),
-    [
-        ("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk", True),
-        ("BUSY Redis is busy running a script", True),
-        ("NOREPLICAS Not enough good replicas to write", True),
-        ("WRONGTYPE Operation against a key holding the wrong kind of value", False),
-        ("unknown command 'EVALSHA'", False),
-    ],
-)
-def test_what_passes_is_known_by_its_code(message: str, passes: bool) -> None:
-    assert publisher._passes(ResponseError(message)) is passes
-
-
 # Redis away
 
 
@@ -466,7 +451,7 @@ async def test_that_redis_is_back_is_noticed_without_an_event(server: RedisServe
 async def test_a_hanging_redis_is_left_and_found_again(
     server: RedisServer, own_client: redis.Redis, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher, "TIMEOUT", 0.1)
+    monkeypatch.setattr(write, "TIMEOUT", 0.1)
     await server.start()
     async with boxed(server.url, prefix) as box:
         said = box.say("CA1")
@@ -485,7 +470,7 @@ async def test_a_hanging_redis_is_left_and_found_again(
 async def test_the_end_does_not_wait_for_a_hanging_redis(
     server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher, "TIMEOUT", 0.1)
+    monkeypatch.setattr(write, "TIMEOUT", 0.1)
     await server.start()
     async with boxed(server.url, prefix) as box:
         await box.written()
@@ -623,28 +608,9 @@ async def test_what_a_flush_leaves_is_counted(redis_url: str, prefix: str) -> No
         assert box.count("events_dropped_total", reason="unsent") == 7
 
 
-# the client
-
-
-async def test_what_redis_does_not_acknowledge_is_dropped_before_it_is_repeated(redis_url: str) -> None:
-    client = redis_client(redis_url)
-    connection: Any = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-    try:
-        raw = connection._writer.get_extra_info("socket")
-        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == publisher.GIVE_UP_MS
-        assert publisher.GIVE_UP_MS / 1000 < publisher.TIMEOUT
-        assert connection.retry.get_retries() == 0
-    finally:
-        await client.connection_pool.release(connection)
-        await client.aclose()
+# elsewhere
 
 
 async def test_a_unix_socket_is_a_place_too(prefix: str, tmp_path: Path) -> None:
     async with boxed(f"unix://{tmp_path}/none.sock", prefix) as box:
         await wait(box.away)
-
-
-@pytest.mark.parametrize("url", ["http://localhost", "localhost:6379", "redis://host:port"])
-def test_another_url_is_refused(url: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - whatever the client says
-        redis_client(url)

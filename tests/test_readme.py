@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import AUTH_TOKEN, SIGNED_URL, media_url
 from typer.main import get_command
 
 from gateway.cli import app
 from gateway.sandbox import tones
 from gateway.sandbox.caller import Call, place_call
+from tests.conftest import AUTH_TOKEN, SIGNED_URL, media_url
 from tools.readme import README, generated
 
 CALL = "CA00000000000000000000000000000001"

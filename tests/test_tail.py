@@ -67,7 +67,7 @@ async def test_a_pipe_gets_what_is_final_and_a_summary(transcripts: Transcripts,
         "   0:00 caller: hello",
         "        - the stream ended: completed (stopped)",
         "call CA1",
-        "  turns: 1, 1 words",
+        "  turns: 1, 1 word",
         "  audio: 2.0 s",
         "  billed: 3.2 s in 1 session",
         "  result: completed (stopped)",
@@ -75,7 +75,7 @@ async def test_a_pipe_gets_what_is_final_and_a_summary(transcripts: Transcripts,
     assert len(tally.turns) == 1
 
 
-def test_a_terminal_sees_partials_and_keeps_the_last_rows_movable() -> None:
+async def test_a_terminal_sees_partials_and_keeps_the_last_rows_movable() -> None:
     teller, console = Teller(), terminal()
     with Screen(console) as screen:
         screen.show(teller.started())
@@ -86,7 +86,7 @@ def test_a_terminal_sees_partials_and_keeps_the_last_rows_movable() -> None:
     shown = written(console)
     assert all(f"turn {number}" in shown for number in range(4))
     assert "Turn 8!" in shown
-    assert shown.rstrip().split("caller")[-1].count("open end") == 1
+    assert shown.rindex("turn 0") < shown.rindex("turn 3") < shown.rindex("Turn 8!") < shown.rindex("open end")
     assert "\x1b[" in shown
 
 

@@ -276,6 +276,7 @@ async def test_pings_of_a_peer_that_does_not_read_do_not_pile_up() -> None:
 @pytest.mark.parametrize(
     ("failing", "cause"),
     [("text", text(b"x")), ("binary", frame(Opcode.BINARY, b"x")), ("alive", frame(Opcode.PONG))],
+    ids=["text", "binary", "pong"],
 )
 async def test_no_exception_escapes_and_the_stream_ends_with_1011(failing: str, cause: bytes) -> None:
     async with call(failing) as (peer, stream):

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, not a package
 """Make the demo's recorded conversation: gateway/sandbox/assets/conversation.wav and conversation.json.
 
     python tools/make_conversation.py [DIRECTORY]
@@ -129,7 +128,7 @@ def _telephone(samples: bytes, rate: int) -> bytes:
     raw = ("-t", "raw", "-c", "1")
     command = ("sox", "-D", *raw, "-r", str(rate), "-e", "signed", "-b", "16", "-", *raw, "-r", str(RATE))
     effects = ("highpass", "200", "lowpass", "3400", "norm", "-4")
-    done = subprocess.run(  # noqa: S603 - a fixed command
+    done = subprocess.run(
         (*command, "-e", "mu-law", "-b", "8", "-", *effects), input=samples, capture_output=True, check=True
     )
     return done.stdout

@@ -1,6 +1,5 @@
 """Writes the README's generated parts anew: what stands between `<!-- NAME -->` and `<!-- /NAME -->`."""
 
-import re
 from pathlib import Path
 
 from gateway import config
@@ -12,10 +11,11 @@ PARTS = {"settings": config.settings_table}
 def generated(text: str) -> str:
     """The README with its generated parts as they should be."""
     for name, make in PARTS.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text, found = re.subn(pattern, lambda match, made=make(): match[1] + made + match[2], text, flags=re.DOTALL)
-        if found != 1:
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        if not end:
             raise SystemExit(f"README.md has no place for the part '{name}'")
+        text = before + begin + make() + end + after
     return text
 
 

@@ -4,6 +4,7 @@ Scalars are written as they are, booleans in lower case, lists and objects as on
 is refused by the service. A misspelt name is ignored by it without a word, so names can be checked here.
 """
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -105,3 +106,15 @@ def session_url(base: str, query: Mapping[str, str]) -> str:
     """
     parts = urlsplit(base)
     return urlunsplit((parts.scheme, parts.netloc, parts.path or DEFAULT_PATH, urlencode(query, quote_via=quote), ""))
+
+
+def is_base_url(url: str) -> bool:
+    """Whether `url` is a WebSocket's, with a host that a name server could know, and holds no query and no password."""
+    try:
+        parts = urlsplit(url)
+        # It raises where the port is none, or the host has no name that DNS could have.
+        _ = parts.port, (parts.hostname or "").encode("idna")
+    except ValueError:
+        return False
+    host = re.fullmatch(r"[\w.:-]+", parts.hostname or "")
+    return bool(parts.scheme in ("ws", "wss") and host and not (parts.query or parts.fragment or "@" in parts.netloc))
