@@ -11,7 +11,6 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-import uvloop
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
@@ -578,24 +577,3 @@ def test_no_credential_is_shown() -> None:
 )
 def test_loopback_is_known_by_address_and_name(host: str, local: bool) -> None:
     assert is_loopback(host) is local
-
-
-@pytest.mark.parametrize(
-    "behaviour",
-    [
-        test_an_http_error_is_a_refusal_with_its_status,
-        test_pings_are_answered_both_ways,
-        test_audio_and_text_arrive_as_they_were_sent_and_in_order,
-        test_a_server_that_stops_reading_swallows_little_and_is_noticed,
-        test_the_servers_close_is_told_with_code_and_reason,
-        test_an_abort_is_told_once_without_a_code,
-        test_a_close_is_told_once_and_nothing_is_sent_behind_it,
-        test_a_lost_connection_is_told_without_a_code,
-    ],
-)
-def test_it_is_so_on_the_event_loop_of_the_service_too(behaviour: Callable[[Tls], Awaitable[None]], tls: Tls) -> None:
-    async def run() -> None:
-        await behaviour(tls)
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())

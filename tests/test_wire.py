@@ -5,13 +5,12 @@ import importlib.metadata
 import socket
 import struct
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
-import uvloop
 from aiohttp import web
 from aiohttp._websocket.writer import WebSocketWriter
 from packaging.requirements import Requirement
@@ -461,26 +460,6 @@ async def test_what_is_no_upgrade_is_refused_and_no_stream_opened() -> None:
         peer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await peer.reader.readline()).startswith(b"HTTP/1.1 400 ")
         assert server.streams == []
-
-
-@pytest.mark.parametrize(
-    "behaviour",
-    [
-        test_messages_are_delivered_in_order_and_at_once,
-        test_what_came_with_the_upgrade_is_not_lost,
-        test_pings_are_answered_while_audio_comes,
-        test_pings_of_a_peer_that_does_not_read_do_not_pile_up,
-        test_no_exception_escapes_on_a_violation,
-        test_a_close_without_a_code_is_answered_with_1000,
-        test_nothing_is_written_behind_our_close,
-    ],
-)
-def test_it_is_so_on_the_event_loop_of_the_service_too(behaviour: Callable[[], Awaitable[None]]) -> None:
-    async def run() -> None:
-        await behaviour()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
 
 
 # frames that go upstream
