@@ -84,11 +84,14 @@ OWNERS = {
 }
 """Who may start a task outside a TaskGroup, and why nothing is left behind."""
 
-UNTESTED: set[str] = {
-    "app",
-    "carrier",
+SANDBOX_KNOWS = {
+    "sandbox/caller/line": {"admission"},
+    "sandbox/demo": {"app", "check", "client", "config", "logs", "stream", "tail", "view"},
+    "sandbox/evidence": {"client", "events", "view", "wording"},
 }
-"""Modules without a test file of their own. This list only ever gets shorter."""
+"""What the sandbox may know of the gateway: how Twilio signs, and in the demo, which joins both, what it takes to run
+one. The emulator and the caller stand for other people's services, so they share no code with what they test.
+"""
 
 
 def name_of(path: Path) -> str:
@@ -136,6 +139,7 @@ def test_the_map_in_the_package_is_in_this_order() -> None:
 def test_imports_go_down_and_never_up(path: Path) -> None:
     part = name_of(path).split("/")[0]
     if part == "sandbox":
+        assert parts(path) - {"sandbox"} <= SANDBOX_KNOWS.get(name_of(path), set())
         return
     below = set(ORDER[ORDER.index(part) :]) - ({part} if path.parent == ROOT else set())
     if part in MAY_IMPORT_THE_SANDBOX:
@@ -207,8 +211,4 @@ def untested() -> set[str]:
 
 
 def test_every_module_has_its_test_file() -> None:
-    assert untested() - UNTESTED == set(), "each module has its tests in tests/…/test_<module>.py"
-
-
-def test_the_list_of_untested_modules_names_modules() -> None:
-    assert {name_of(path) for path in MODULES} >= UNTESTED
+    assert untested() == set(), "each module has its tests in tests/…/test_<module>.py"

@@ -4,8 +4,8 @@
                     messages ───▲  │
     report ◀── inbox, playout ◀────┘
 
-It speaks Twilio's media-stream protocol over a real WebSocket and knows nothing of the gateway, so it fits
-any server of that protocol. `place_call` runs one whole call from a plan; `dial` gives a connected line for
+It speaks Twilio's media-stream protocol over a real WebSocket and knows nothing of the gateway but how Twilio signs, so
+it fits any server of that protocol. `place_call` runs one whole call from a plan; `dial` gives a connected line for
 single messages.
 """
 
