@@ -12,7 +12,7 @@ export UV_PYTHON := $(PYTHON)
 export PYTHONASYNCIODEBUG ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format schema readme clean
+.PHONY: help demo test test-all coverage bench lint format schema readme clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +25,13 @@ test: $(VENV)/.dev ## the tests of every day
 
 test-all: $(VENV)/.dev ## all tests, the long ones too, on every Python from 3.11 up that is found here
 	$(BIN)/python tools/test_all.py $(ARGS)
+
+coverage: $(VENV)/.dev ## the protocols, covered whole by their own tests, branches too
+	$(BIN)/python -m coverage run --branch --source=gateway/protocol -m pytest -q tests/protocol
+	$(BIN)/python -m coverage report --fail-under=100
+
+bench: $(VENV)/.bench ## what a call costs, against a relay in C (ARGS="--calls 200 --seconds 20 --rounds 3 --turns 4 --json")
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .
@@ -64,3 +71,7 @@ $(VENV)/.run: pyproject.toml uv.lock | $(UV)
 $(VENV)/.dev: pyproject.toml uv.lock | $(UV)
 	@$(UV) sync --quiet --locked --inexact
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: pyproject.toml uv.lock | $(UV)
+	@$(UV) sync --quiet --locked --inexact --group bench
+	@touch $@ $(VENV)/.run $(VENV)/.dev

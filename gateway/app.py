@@ -5,7 +5,7 @@ stops last. Neither depends on Redis or AssemblyAI: a process whose neighbours a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,14 +22,18 @@ from gateway.errors import Outcome
 from gateway.metrics import Metrics
 from gateway.protocol.dialects import DIALECTS
 from gateway.publisher import Outbox
+from gateway.redis_write import redis_client
+from gateway.refusals import HttpLog, Refusals
 from gateway.stream import Resources
 from gateway.streams import Streams
-from gateway.write import redis_client
 
 USER_AGENT = f"Turngate/{__version__}"
 
+HURRIED_SECONDS = 1.0
+"""What the outbox has once the end is insisted on."""
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """A running gateway: what its sites listen on, and what its parts are."""
 
@@ -38,23 +42,32 @@ class Gateway:
     streams: Streams
     outbox: Outbox
     metrics: Metrics
-    draining: bool = False
+    draining: asyncio.Event
 
 
-def admission(settings: Settings) -> Admission:
-    """Who may stream, by the settings."""
+def who_may_stream(settings: Settings) -> Admission:
+    """The rule of admission that the settings make."""
     if settings.twilio_auth_token and settings.public_url:
         return TwilioSignature([t.get_secret_value() for t in settings.twilio_auth_token], settings.public_url)
     return Everybody()
 
 
-async def serve(settings: Settings, stop: asyncio.Event, started: Callable[[Gateway], object]) -> None:
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    started: Callable[[Gateway], object],
+    hurry: asyncio.Event | None = None,
+) -> None:
     """Serves until `stop` is set, then ends politely: the streams, then the outbox.
+
+    It ends in the same way where one of its parts fails, and raises that part's error then.
 
     Args:
         settings: checked ones.
-        stop: ends it.
+        stop: ends it. A part that fails sets it, too.
         started: told once both sites listen.
+        hurry: once it is set, the end is not polite any more: streams are abandoned, and the outbox has
+            `HURRIED_SECONDS`.
 
     Raises:
         OSError: a port is taken.
@@ -70,23 +83,48 @@ async def serve(settings: Settings, stop: asyncio.Event, started: Callable[[Gate
         options=settings.stream_options(),
     )
     streams = Streams(resources)
-    gateway = Gateway(0, 0, streams, outbox, metrics)
+    draining = asyncio.Event()
     log = structlog.get_logger("gateway")
     try:
-        async with _sites(settings, gateway), asyncio.TaskGroup() as group:
-            own = [
-                group.create_task(outbox.run(), name="outbox"),
-                group.create_task(streams.run(), name="streams"),
-            ]
-            log.info("serving", media_port=gateway.media_port, admin_port=gateway.admin_port, version=__version__)
-            started(gateway)
-            await stop.wait()
-            await _stop(gateway, settings)
-            for task in own:
-                task.cancel()
+        async with _sites(settings, streams, metrics, draining) as (media_port, admin_port):
+            gateway = Gateway(media_port, admin_port, streams, outbox, metrics, draining)
+            log.info("serving", media_port=media_port, admin_port=admin_port, version=__version__)
+            await _run(gateway, settings, stop, started, hurry or asyncio.Event())
     finally:
         await outbox.close()
         log.info("stopped")
+
+
+async def _run(
+    gateway: Gateway,
+    settings: Settings,
+    stop: asyncio.Event,
+    started: Callable[[Gateway], object],
+    hurry: asyncio.Event,
+) -> None:
+    """The life between the opening of the sites and their closing."""
+    failures: list[Exception] = []
+
+    async def part(name: str, life: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await life()
+        except Exception as error:  # noqa: BLE001 - the others live on: streams are to end politely whatever failed
+            structlog.get_logger("gateway").error("a part failed; the gateway ends", part=name, exc_info=error)
+            failures.append(error)
+            stop.set()
+
+    lives = {"outbox": gateway.outbox.run, "histories": gateway.outbox.renew, "streams": gateway.streams.run}
+    async with asyncio.TaskGroup() as group:
+        own = [group.create_task(part(name, life), name=name) for name, life in lives.items()]
+        try:
+            started(gateway)
+            await stop.wait()
+        finally:
+            await _stop(gateway, settings, hurry)
+            for task in own:
+                task.cancel()
+    if failures:
+        raise failures[0]
 
 
 @asynccontextmanager
@@ -108,25 +146,44 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     task.result()
 
 
-async def _stop(gateway: Gateway, settings: Settings) -> None:
-    gateway.draining = True
-    await gateway.streams.end_all(Outcome.DRAINED, seconds=settings.drain_seconds)
-    await gateway.outbox.flush(settings.flush_seconds)
+async def _stop(gateway: Gateway, settings: Settings, hurry: asyncio.Event) -> None:
+    gateway.draining.set()
+    streams, outbox = gateway.streams, gateway.outbox
+    try:
+        if not await _unless(hurry, streams.end_all(Outcome.DRAINED, seconds=settings.drain_seconds)):
+            await streams.end_all(Outcome.DRAINED, seconds=0)
+    finally:
+        if not await _unless(hurry, outbox.flush(settings.flush_seconds)):
+            await outbox.flush(min(HURRIED_SECONDS, settings.flush_seconds))
+
+
+async def _unless(hurry: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Does the work until `hurry` is set. Returns whether it was done."""
+    async with asyncio.TaskGroup() as group:
+        tasks = group.create_task(work), group.create_task(hurry.wait())
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+    return not tasks[0].cancelled()
 
 
 @asynccontextmanager
-async def _sites(settings: Settings, gateway: Gateway) -> AsyncIterator[None]:
-    """Both sites; the admin site is the first to start and the last to stop."""
-    async with _site(_admin(gateway), settings.admin_host, settings.admin_port) as gateway.admin_port:
-        media = _media(gateway, admission(settings))
-        async with _site(media, settings.media_host, settings.media_port) as gateway.media_port:
-            yield
+async def _sites(
+    settings: Settings, streams: Streams, metrics: Metrics, draining: asyncio.Event
+) -> AsyncIterator[tuple[int, int]]:
+    """Both sites; gives the ports of media and admin. The admin site is the first to start and the last to stop."""
+    refusals = Refusals(metrics)
+    log = HttpLog(refusals)
+    async with _site(_admin(metrics, draining), settings.admin_host, settings.admin_port, log) as admin_port:
+        media = _media(who_may_stream(settings), streams, refusals, draining)
+        async with _site(media, settings.media_host, settings.media_port, log) as media_port:
+            yield media_port, admin_port
 
 
 @asynccontextmanager
-async def _site(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
+async def _site(app: web.Application, host: str, port: int, log: HttpLog) -> AsyncIterator[int]:
     # No access log: paths may come to hold tokens, and streams log themselves.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, logger=log)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
@@ -136,33 +193,29 @@ async def _site(app: web.Application, host: str, port: int) -> AsyncIterator[int
         await runner.cleanup()
 
 
-def _media(gateway: Gateway, who: Admission) -> web.Application:
+def _media(who: Admission, streams: Streams, refusals: Refusals, draining: asyncio.Event) -> web.Application:
     app = web.Application()
     for name, dialect in DIALECTS.items():
-        route = MediaRoute(dialect, who, gateway.streams, gateway.metrics, _draining(gateway))
+        route = MediaRoute(dialect, who, streams, refusals, draining.is_set)
         # A slash at the end is a common slip in TwiML, and Twilio signs what stands there.
         app.router.add_get(f"/media/{name}", route.handle)
         app.router.add_get(f"/media/{name}/", route.handle)
     return app
 
 
-def _draining(gateway: Gateway) -> Callable[[], bool]:
-    return lambda: gateway.draining
-
-
-def _admin(gateway: Gateway) -> web.Application:
+def _admin(metrics: Metrics, draining: asyncio.Event) -> web.Application:
     app = web.Application()
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        if gateway.draining:
+        if draining.is_set():
             return web.Response(status=503, text="draining\n")
         return web.Response(text="ready\n")
 
-    metrics: Any = make_aiohttp_handler(gateway.metrics.registry)
+    exposition: Any = make_aiohttp_handler(metrics.registry)
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/metrics", exposition)
     return app

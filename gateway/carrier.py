@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
-import structlog
 from aiohttp import web
 
 from gateway.admission import Admission
-from gateway.metrics import Metrics
 from gateway.protocol.media_stream import Dialect
+from gateway.refusals import Refusals
 from gateway.streams import Streams
 from gateway.wire import CarrierSocket
 
@@ -21,14 +20,13 @@ class MediaRoute:
     """
 
     def __init__(
-        self, dialect: Dialect, admission: Admission, streams: Streams, metrics: Metrics, draining: Callable[[], bool]
+        self, dialect: Dialect, admission: Admission, streams: Streams, refusals: Refusals, draining: Callable[[], bool]
     ) -> None:
         self._dialect = dialect
         self._admission = admission
         self._streams = streams
-        self._metrics = metrics
+        self._refusals = refusals
         self._draining = draining
-        self._log = structlog.get_logger("gateway.carrier")
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answers an upgrade. A refused one costs nothing upstream and is told why, but nothing that helps a forger."""
@@ -36,11 +34,14 @@ class MediaRoute:
             return self._refuse("draining", web.HTTPServiceUnavailable(text="draining: call another replica\n"))
         if not self._admission.allows(request.path, request.headers):
             return self._refuse("signature", web.HTTPForbidden(text="the signature does not fit\n"))
+        if not request.headers.get("Sec-WebSocket-Key", "").isascii():
+            # aiohttp would take it for a fault of its own.
+            return self._no_upgrade()
         socket = CarrierSocket(lambda own: self._streams.open(self._dialect, own))
         try:
             await socket.prepare(request)
         except web.HTTPBadRequest:
-            return self._refuse("upgrade", web.HTTPUpgradeRequired(text="a WebSocket upgrade is expected here\n"))
+            return self._no_upgrade()
         except ConnectionError:
             # The peer has gone meanwhile. Where a stream had begun, it has been told.
             return socket
@@ -49,9 +50,11 @@ class MediaRoute:
         await gone.wait()
         return socket
 
+    def _no_upgrade(self) -> web.Response:
+        return self._refuse("upgrade", web.HTTPUpgradeRequired(text="a WebSocket upgrade is expected here\n"))
+
     def _refuse(self, reason: str, response: web.Response) -> web.Response:
-        self._metrics.refused.labels(reason).inc()
-        self._log.warning("upgrade refused", reason=reason, status=response.status)
+        self._refusals.add(reason, response.status)
         # A copy: aiohttp deprecates returning its exceptions.
         headers = {"Upgrade": "websocket"} if response.status == web.HTTPUpgradeRequired.status_code else None
         return web.Response(status=response.status, text=response.text, headers=headers)

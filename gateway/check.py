@@ -3,7 +3,6 @@
 import errno
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -18,12 +17,16 @@ from rich.table import Table
 
 from gateway import config
 from gateway.errors import ConfigError
+from gateway.protocol.parameters import Parameters
+from gateway.redis_write import WRITE, redis_client
 from gateway.upstream import is_loopback
 from gateway.view import clean
-from gateway.write import WRITE, redis_client
 
 SELF_HOSTED = "self-hosted"
 """What stands for a key with AssemblyAI's self-hosted stack, which has no TLS of its own."""
+
+NOT_USED_YET = frozenset({"TURNGATE_ADMIN_TOKEN", "TURNGATE_ASSEMBLYAI_SESSIONS_PER_MINUTE"})
+"""Variables that people may set already, though what they are for is still to come."""
 
 _PRIVATE = frozenset({"assemblyai_api_key", "twilio_auth_token"})
 _NAMES_ONLY = frozenset({"assemblyai_parameters"})
@@ -65,17 +68,19 @@ def without_password(url: str) -> str:
     return url.replace(f":{password}@", ":•••@", 1) if password else url
 
 
-def examine(environment: Mapping[str, str] = os.environ) -> Findings:
+def examine() -> Findings:
     """Looks at the settings that the environment gives."""
-    warnings = [f"{name}: is no setting; is it misspelt?" for name in config.unknown_variables(environment)]
-    table = [_setting(name, environment) for name in config.Settings.model_fields]
+    warnings = [_stranger(name) for name in config.unknown_variables()]
+    table = [_setting(name) for name in config.Settings.model_fields]
     try:
         settings = config.load()
     except ConfigError as error:
-        redis = (_value("redis_url", environment), _value("redis_prefix", environment))
+        redis = (_value("redis_url"), _value("redis_prefix"))
         at_fault = any(fault.startswith(("REDIS_URL:", "TURNGATE_REDIS_PREFIX:")) for fault in error.faults)
         return Findings(table, error.faults, warnings, None if at_fault else redis)
-    return Findings(table, [], [*warnings, *_worries(settings)], (settings.redis_url, settings.redis_prefix))
+    faults, taken = _places(settings)
+    warnings += [*_worries(settings), *taken]
+    return Findings(table, faults, warnings, (settings.redis_url, settings.redis_prefix))
 
 
 async def try_redis(url: str, prefix: str) -> str | None:
@@ -108,13 +113,19 @@ def _trouble(error: Exception) -> str:
         return "is a replica, which takes no writes: name its primary in REDIS_URL"
     return (
         f"does not answer as it should ({error}): is it running, and is REDIS_URL right? The gateway would start, and "
-        "hold events until it is back. One to try with: docker run -p 6379:6379 redis:7"
+        "hold events until it is back. One to try with: `turngate redis`"
     )
 
 
-def _setting(name: str, environment: Mapping[str, str]) -> Setting:
+def _stranger(variable: str) -> str:
+    if variable in NOT_USED_YET:
+        return f"{variable}: is not used yet by this version; it has no effect"
+    return f"{variable}: is no setting; is it misspelt?"
+
+
+def _setting(name: str) -> Setting:
     variable = config.variable(name)
-    given = _given(name, environment)
+    given = _given(name)
     if name in _PRIVATE:
         return Setting(variable, "not set" if given is None else "set", given is not None)
     if given is None:
@@ -122,13 +133,13 @@ def _setting(name: str, environment: Mapping[str, str]) -> Setting:
     return Setting(variable, _names(given) if name in _NAMES_ONLY else without_password(given), given=True)
 
 
-def _given(name: str, environment: Mapping[str, str]) -> str | None:
+def _given(name: str) -> str | None:
     both = (config.variable(name), config.PREFIX + name.upper())
-    return next((text for variable in both if (text := environment.get(variable))), None)
+    return next((text for variable in both if (text := os.environ.get(variable))), None)
 
 
-def _value(name: str, environment: Mapping[str, str]) -> str:
-    return _given(name, environment) or _default(name)
+def _value(name: str) -> str:
+    return _given(name) or _default(name)
 
 
 def _default(name: str) -> str:
@@ -156,28 +167,48 @@ def _worries(settings: config.Settings) -> list[str]:
             "TURNGATE_ASSEMBLYAI_URL: the key and the audio go over the network in the clear; use wss:// (for "
             f"AssemblyAI's self-hosted stack, set ASSEMBLYAI_API_KEY={SELF_HOSTED})"
         )
+    if strange := Parameters(speech_model="", more=settings.assemblyai_parameters).unknown():
+        worries.append(
+            "TURNGATE_ASSEMBLYAI_PARAMETERS: AssemblyAI ignores parameters that it does not know: "
+            f"{clean(', '.join(strange))}"
+        )
     if settings.allow_unauthenticated and not settings.twilio_auth_token:
         worries.append(
             "TURNGATE_ALLOW_UNAUTHENTICATED: whoever reaches the media site may stream, and spend the key; set "
             "TWILIO_AUTH_TOKEN and TURNGATE_PUBLIC_URL for anything but development"
         )
-    for name in ("media", "admin"):
-        host, port = getattr(settings, f"{name}_host"), getattr(settings, f"{name}_port")
-        if port and _is_taken(host, port):
-            variable = config.variable(f"{name}_port")
-            worries.append(f"{variable}: port {port} is in use; if that is not this gateway, `serve` could not listen")
     return worries
 
 
-def _is_taken(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error.errno == errno.EADDRINUSE
-    return False
+def _places(settings: config.Settings) -> tuple[list[str], list[str]]:
+    """Faults and warnings of where the two sites are to listen."""
+    faults, warnings = [], []
+    for name in ("media", "admin"):
+        host, port = getattr(settings, f"{name}_host"), getattr(settings, f"{name}_port")
+        trouble = _trouble_listening(host, port)
+        if trouble is None:
+            continue
+        if trouble.errno == errno.EADDRINUSE:
+            where = config.variable(f"{name}_port")
+            warnings.append(f"{where}: port {port} is in use; if that is not this gateway, `serve` could not listen")
+        else:
+            where = config.variable(f"{name}_port" if trouble.errno == errno.EACCES else f"{name}_host")
+            faults.append(f"{where}: nothing can listen on {clean(host)}:{port}: {trouble.strerror}.")
+    return faults, warnings
+
+
+def _trouble_listening(host: str, port: int) -> OSError | None:
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    # As servers do, so that `::` and `0.0.0.0` are two places.
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except OSError as error:
+        return error
+    return None
 
 
 def settings_grid(table: list[Setting]) -> Table:

@@ -5,17 +5,22 @@ Each command imports what it needs when it runs, so that `turngate --help` and a
 
 # ruff: noqa: PLC0415 - the docstring says why imports are inside.
 
-import asyncio
-import os
-import signal
-import sys
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+try:
+    import asyncio
+    import errno
+    import os
+    import sys
+    from collections.abc import Callable
+    from itertools import chain, repeat
+    from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from rich.console import Console
+    import typer
+    from rich.console import Console
 
-from gateway import __version__
+    from gateway import __version__, shell
+except KeyboardInterrupt:
+    # Ctrl-C while Python still loads: that is no fault to trace.
+    raise SystemExit(130) from None
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -24,35 +29,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="turngate",
-    help="Phone calls in, AssemblyAI turns out: live call transcripts in Redis.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-INTERRUPTED = 130
-"""The exit status after Ctrl-C, where the command was not through: 128 and the signal's number."""
-
 _PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
-_Result = TypeVar("_Result")
 
 _REDIS_URL = ["REDIS_URL", "TURNGATE_REDIS_URL"]
 RedisUrl = Annotated[str, typer.Option(envvar=_REDIS_URL, show_envvar=True, help="Where the gateway's events are.")]
 Prefix = Annotated[
     str, typer.Option(envvar="TURNGATE_REDIS_PREFIX", show_envvar=True, help="What keys and channels begin with.")
 ]
-
-
-def _say(mark: str, style: str, text: str) -> None:
-    console = Console(stderr=True, highlight=False)
-    console.print(f"[{style}]{mark}[/] ", end="")
-    console.print(text, soft_wrap=True, markup=False, emoji=False)
-
-
-def _fail(lines: list[str], *, status: int = 2) -> typer.Exit:
-    for line in lines:
-        _say("✗", "bold red", line)
-    return typer.Exit(status)
 
 
 def _settings() -> "Settings":
@@ -62,29 +50,15 @@ def _settings() -> "Settings":
     try:
         return config.load()
     except ConfigError as error:
-        raise _fail([*error.faults, "`turngate check` shows all settings."]) from None
-
-
-def _until_interrupted(main: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result | None:
-    """Runs `main`; on SIGINT or SIGTERM it is cancelled, cleans up, and None is returned."""
-    import uvloop
-
-    async def run() -> _Result:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signum, task.cancel)
-        return await main()
-
-    try:
-        return uvloop.run(run())
-    except asyncio.CancelledError:
-        return None
+        raise shell.failed([*error.faults, "`turngate check` shows all settings."]) from None
 
 
 @app.command()
 def serve() -> None:
-    """Run the gateway until SIGTERM or SIGINT. Settings come from the environment (see `turngate check`)."""
+    """Run the gateway until SIGTERM, SIGINT or SIGHUP. Settings come from the environment (see `turngate check`).
+
+    The first signal ends it politely: streams get their last turns, Redis gets their events. The second, at once.
+    """
     import uvloop
 
     from gateway import logs
@@ -94,25 +68,28 @@ def serve() -> None:
     try:
         uvloop.run(_serve(settings))
     except OSError as error:
-        hint = "Is another gateway running? TURNGATE_MEDIA_PORT and TURNGATE_ADMIN_PORT choose others."
-        raise _fail([f"could not listen: {error.strerror or error}. {hint}"], status=1) from None
+        hint = "TURNGATE_MEDIA_HOST and TURNGATE_ADMIN_HOST say where; `turngate check` looks at both."
+        if error.errno == errno.EADDRINUSE:
+            hint = "Is another gateway running? TURNGATE_MEDIA_PORT and TURNGATE_ADMIN_PORT choose others."
+        raise shell.failed([f"could not listen: {error.strerror or error}. {hint}"], status=1) from None
 
 
 async def _serve(settings: "Settings") -> None:
     from gateway.app import serve as serve_until
 
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
-    await serve_until(settings, stop, _announce)
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    stages = chain((stop,), repeat(hurry))
+    for signum in shell.heeded():
+        loop.add_signal_handler(signum, lambda: next(stages).set())
+    await serve_until(settings, stop, _announce, hurry)
 
 
 def _announce(gateway: "Gateway") -> None:
     if sys.stderr.isatty():
         Console(stderr=True).print(
             f"[bold]turngate {__version__}[/]: media on port {gateway.media_port}, health and metrics on port "
-            f"{gateway.admin_port}. Ctrl-C ends it politely."
+            f"{gateway.admin_port}. Ctrl-C ends it politely, a second one at once."
         )
 
 
@@ -125,13 +102,13 @@ def check() -> None:
     from gateway.check import examine, settings_grid, try_redis
 
     findings = examine()
-    Console().print(settings_grid(findings.table))
+    shell.show(settings_grid(findings.table))
     for warning in findings.warnings:
-        _say("!", "bold yellow", warning)
+        shell.warn(warning)
     trouble = asyncio.run(try_redis(*findings.redis)) if findings.redis else None
     if findings.faults or trouble:
-        raise _fail([*findings.faults, *([trouble] if trouble else [])], status=2 if findings.faults else 1)
-    _say("✓", "bold green", "`turngate serve` can start, and Redis takes events.")
+        raise shell.failed([*findings.faults, *([trouble] if trouble else [])], status=2 if findings.faults else 1)
+    shell.mark("✓", "bold green", "`turngate serve` can start, and Redis takes events.")
 
 
 @app.command()
@@ -150,27 +127,30 @@ def tail(
 
     from gateway import tail as tails
     from gateway.client import Transcripts
+    from gateway.protocol.media_stream import IDENTIFIER
+
+    if call_id is not None and not IDENTIFIER.fullmatch(call_id):
+        raise shell.failed(
+            [f"{call_id!r} is no call id: 1 to 128 of the characters A-Z a-z 0-9 . _ : @ + - are expected"]
+        )
 
     async def run() -> None:
         async with Transcripts(redis_url, prefix) as transcripts:
             if json:
-                await tails.write_json(transcripts, call_id, sys.stdout.buffer, _complain, linger=linger)
+                await tails.write_json(transcripts, call_id, sys.stdout.buffer, shell.warn, linger=linger)
             elif call_id is not None:
-                await tails.tail_call(transcripts, call_id, Console(), linger=linger)
+                await tails.tail_call(transcripts, call_id, Console(), shell.warn, linger=linger)
             else:
-                await tails.tail_calls(transcripts, Console(), _complain, linger=linger)
+                await tails.tail_calls(transcripts, Console(), shell.warn, linger=linger)
 
     try:
-        _until_interrupted(run)
+        shell.until_interrupted(run)
+    except shell.Interrupted:
+        pass  # That is how it ends.
     except BrokenPipeError:
-        # Whoever read has read enough (`| head`); there is nobody to write the rest to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        shell.nobody_reads()
     except (RedisError, ValueError) as error:
-        raise _fail(_redis_away(redis_url, error)) from None
-
-
-def _complain(text: str) -> None:
-    _say("!", "bold yellow", text)
+        raise shell.failed(_redis_away(redis_url, error)) from None
 
 
 def _redis_away(url: str, error: Exception) -> list[str]:
@@ -208,14 +188,17 @@ def demo(
     if live:
         options = _live(options, model, yes=yes)
     try:
-        faults = _until_interrupted(lambda: run_demo(options, Console()))
+        faults = shell.until_interrupted(lambda: run_demo(options, Console()))
+    except shell.Interrupted as error:
+        raise shell.failed(["interrupted"], status=error.status) from None
     except ConfigError as error:
-        raise _fail(error.faults) from None
+        raise shell.failed(error.faults) from None
     except NoServer as error:
-        raise _fail([f"{error}. With a Redis of your own: REDIS_URL=redis://127.0.0.1:6379/0 turngate demo"]) from None
-    except (RedisError, ValueError) as error:
-        raise _fail(_redis_away(redis_url, error)) from None
-    raise typer.Exit(INTERRUPTED if faults is None else int(bool(faults)))
+        hint = "With a Redis of your own: REDIS_URL=redis://127.0.0.1:6379/0 turngate demo"
+        raise shell.failed([f"{error}. {hint}"]) from None
+    except RedisError as error:
+        raise shell.failed(_redis_away(redis_url, error)) from None
+    raise typer.Exit(int(bool(faults)))
 
 
 def _live(options: "DemoOptions", model: str, *, yes: bool) -> "DemoOptions":
@@ -226,9 +209,11 @@ def _live(options: "DemoOptions", model: str, *, yes: bool) -> "DemoOptions":
 
     key = os.environ.get("ASSEMBLYAI_API_KEY") or os.environ.get("TURNGATE_ASSEMBLYAI_API_KEY")
     if not key:
-        raise _fail(["ASSEMBLYAI_API_KEY: is not set, and --live needs it. Without --live the demo needs no key."])
+        raise shell.failed(
+            ["ASSEMBLYAI_API_KEY: is not set, and --live needs it. Without --live the demo needs no key."]
+        )
     if options.speed != 1:
-        raise _fail(["--speed: AssemblyAI takes audio in real time only."])
+        raise shell.failed(["--speed: AssemblyAI takes audio in real time only."])
     price = cost(model)
     said = f"at most ${price:.4f}" if price is not None else "an amount that is not known here for this model"
     typer.echo(f"This opens two paid sessions of AssemblyAI, 40 s each, with {model}: {said}.", err=True)
@@ -256,12 +241,57 @@ def call(context: typer.Context) -> None:
 
 def _pass_on(context: typer.Context, command: Callable[..., Any]) -> None:
     """Runs a command that is made only now, because its options take long to make."""
-    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    # Plain help: in columns, 80 characters leave too little for the names of the options.
+    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     made.command()(command)
     made(args=context.args, prog_name=context.command_path)
 
 
 @app.command()
+def redis(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 6379,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Run a Redis of your own to develop with, until Ctrl-C. It has no password, and it keeps nothing."""
+    from gateway.sandbox.redis import RedisError, embedded_redis
+
+    async def run() -> None:
+        async with embedded_redis(host=host, port=port) as server:
+            typer.echo(f"Redis on {server.url}; Ctrl-C ends it, and forgets what is in it")
+            await server.ended()
+
+    try:
+        shell.until_interrupted(run)
+    except shell.Interrupted:
+        return
+    except BrokenPipeError:
+        shell.nobody_reads()
+        return
+    except RedisError as error:
+        taken = f"port {port} of {host} is in use; is a Redis running already? --port takes another"
+        raise shell.failed([taken if "already in use" in str(error) else str(error)], status=1) from None
+    raise shell.failed(["the server ended by itself"], status=1)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
-    Console(highlight=False).print(__version__)
+    typer.echo(__version__)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def prepare(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Phone calls in, AssemblyAI turns out: live call transcripts in Redis."""
+    shell.print_what_can_be()

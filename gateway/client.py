@@ -9,23 +9,21 @@ takes this order: subscribe, wait for Redis's confirmation, read the history, th
 read. The history is read again where a number is missing, and whenever a subscription is confirmed anew: then the
 connection was lost.
 
-It needs redis and msgspec, and of this package only `order` and `events`.
+It needs redis and msgspec, and of this package only `feed`, `order` and `events`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing, suppress
 from typing import Any, Self
 from weakref import WeakSet
 
-from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway import events
 from gateway.events import AnyEvent
+from gateway.feed import Feed, LeftError, Link, connect, in_time
 from gateway.order import Lanes, Life, Message, Place
 
 __all__ = ["LINGER_SECONDS", "AnyEvent", "Message", "Transcripts", "TurnKey", "fold", "turn_key"]
@@ -33,33 +31,8 @@ __all__ = ["LINGER_SECONDS", "AnyEvent", "Message", "Transcripts", "TurnKey", "f
 LINGER_SECONDS = 3.0
 """How long a call may be without a stream before it is over: a call can have several streams in a row."""
 
-PAGE = 500
-"""Stored events that are read at once."""
-
 REMEMBERED = 20_000
 """Ids of the channel of all calls that are known to be repeats; the oldest go first. More than the channel stores."""
-
-_SECONDS = 5.0
-_CONNECTIONS = 10_000
-_LAST_LOOK_SECONDS = 0.05
-
-
-def _connect(url: str, retry: Retry) -> Redis:
-    # Without the client's own time-out: on Python 3.11 its asyncio.wait_for may swallow a cancellation. And it tries
-    # nothing again unless it is told to. Each subscription holds a connection.
-    return Redis.from_url(
-        url, socket_timeout=None, socket_connect_timeout=_SECONDS, max_connections=_CONNECTIONS, retry=retry
-    )
-
-
-@asynccontextmanager
-async def _in_time(what: str) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(_SECONDS):
-            yield
-    except TimeoutError:
-        raise RedisTimeoutError(f"{what} took longer than {_SECONDS:g} s") from None
-
 
 TurnKey = tuple[str, str, int]
 """Which turn: `stream_id`, `track`, `turn`."""
@@ -90,7 +63,9 @@ def fold(told: Iterable[AnyEvent], turns: dict[TurnKey, events.Turn] | None = No
 
 
 class Transcripts:
-    """Subscribes to calls. An async context manager; leaving it ends every subscription.
+    """Subscribes to calls. An async context manager.
+
+    Leaving it ends every subscription, also one that another task reads: there the loop is over, as if the call were.
 
     Args:
         url: where Redis is: `redis://`, `rediss://` or `unix://`.
@@ -110,19 +85,24 @@ class Transcripts:
         self._prefix = prefix
         self._url = url
         # A server that starts anew, or a failover, takes some seconds.
-        self._redis = _connect(url, Retry(ExponentialWithJitterBackoff(base=0.05, cap=2.0), 10))
+        self._link = Link(connect(url, Retry(ExponentialWithJitterBackoff(base=0.05, cap=2.0), 10)))
         self._open: WeakSet[AsyncGenerator[Any, None]] = WeakSet()
 
     async def __aenter__(self) -> Self:
         # The first attempt is the only one: whoever starts wants to know at once.
-        async with _in_time("the first answer"), _connect(self._url, Retry(NoBackoff(), 0)) as first:
+        async with in_time("the first answer"), connect(self._url, Retry(NoBackoff(), 0)) as first:
             await first.ping()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for subscription in tuple(self._open):
-            await subscription.aclose()
-        await self._redis.aclose()
+        try:
+            await self._link.leave()
+            for subscription in tuple(self._open):
+                # One that runs is its reader's: it comes to its own end.
+                if not subscription.ag_running:  # type: ignore[attr-defined]  # the abstract class lacks it
+                    await subscription.aclose()
+        finally:
+            await self._link.redis.aclose()
 
     def call(self, call_id: str, *, linger: float | None = LINGER_SECONDS) -> AsyncGenerator[AnyEvent, None]:
         """A call's events: the history, then live.
@@ -148,8 +128,9 @@ class Transcripts:
         return self._tracked(self._calls(under_way=under_way))
 
     def _tracked(self, subscription: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-        self._open.add(subscription)
-        return subscription
+        tracked = _until_left(subscription)
+        self._open.add(tracked)
+        return tracked
 
     async def _events(self, call_id: str, linger: float | None) -> AsyncGenerator[AnyEvent, None]:
         async with aclosing(self._messages(call_id, linger)) as messages:
@@ -160,7 +141,7 @@ class Transcripts:
     async def _messages(self, call_id: str, linger: float | None) -> AsyncGenerator[Message, None]:
         now = asyncio.get_running_loop().time
         life = Life(linger)
-        async with _Feed(self._redis, f"{self._prefix}:call:{call_id}") as feed:
+        async with self._link.feed(f"{self._prefix}:call:{call_id}") as feed:
             follower = _Follower(feed)
             while True:
                 left = life.seconds_left(now())
@@ -173,7 +154,7 @@ class Transcripts:
                     return
 
     async def _calls(self, *, under_way: bool) -> AsyncGenerator[AnyEvent, None]:
-        async with _Feed(self._redis, f"{self._prefix}:calls") as feed:
+        async with self._link.feed(f"{self._prefix}:calls") as feed:
             await feed.next(None)
             fresh: list[Message] = []
             seen: dict[str, None] = {}
@@ -195,6 +176,13 @@ class Transcripts:
                     del seen[next(iter(seen))]
 
 
+async def _until_left(subscription: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    with suppress(LeftError):
+        async with aclosing(subscription) as told:
+            async for one in told:
+                yield one
+
+
 class _Follower:
     """One call, in order: the channel, and the history wherever that alone is not enough.
 
@@ -203,7 +191,7 @@ class _Follower:
         missed: events that were passed over since it was last set to 0.
     """
 
-    def __init__(self, feed: "_Feed") -> None:
+    def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._lanes = Lanes()
         self._looking = False
@@ -234,65 +222,3 @@ class _Follower:
                 self.missed += self._lanes.deliver(message)
                 fresh.append(message)
         return fresh
-
-
-class _Feed:
-    """One key: its channel, and the history of the same name.
-
-    Attributes:
-        has_more: the last page was not the last one.
-    """
-
-    def __init__(self, redis: Redis, key: str) -> None:
-        self._redis = redis
-        self._key = key
-        self._pubsub: PubSub = redis.pubsub()
-        self._read_to = "-"
-        self.has_more = True
-
-    async def __aenter__(self) -> Self:
-        async with _in_time("subscribing"):
-            await self._pubsub.subscribe(self._key)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]  # redis has no annotation there
-
-    async def next(self, patience: float | None) -> Message | None:
-        """The next event of the channel.
-
-        None: nothing came in `patience` seconds (None: for ever), or a subscription was confirmed, for the first time
-        or again after a lost connection. Either way, there may be news in the history.
-        """
-        # Without any patience, what has arrived already would not be read.
-        timeout = None if patience is None else max(patience, _LAST_LOOK_SECONDS)
-        while True:
-            received = await self._pubsub.get_message(timeout=timeout)
-            if received is None or received["type"] == "subscribe":
-                return None
-            if received["type"] == "message" and (message := Message.read(received["data"], live=True)):
-                return message
-
-    async def page(self) -> list[Message]:
-        """The next events of the history, `PAGE` entries at most."""
-        async with _in_time("reading the history"):
-            entries: Any = await self._redis.xrange(self._key, min=self._read_to, count=PAGE)
-        self.has_more = len(entries) == PAGE
-        if entries:
-            self._read_to = f"({entries[-1][0].decode()}"
-        found = (Message.read(fields.get(b"event", b""), live=False) for _, fields in entries)
-        return [message for message in found if message is not None]
-
-    async def rest(self) -> list[Message]:
-        """Everything that the history holds and that was not read yet."""
-        found = await self.page()
-        while self.has_more:
-            found += await self.page()
-        return found
-
-    async def skip(self) -> None:
-        """Leaves out what the history holds by now."""
-        async with _in_time("reading the history"):
-            newest: Any = await self._redis.xrevrange(self._key, count=1)
-        if newest:
-            self._read_to = f"({newest[0][0].decode()}"

@@ -1,7 +1,7 @@
 """Every setting: read from the environment once, checked all at once, frozen.
 
 `load` reports every fault in words, with the variable's name. Secrets are hidden in every `repr`. The table in the
-README is made from this declaration (`settings_table`), and a test holds the two together.
+README is made from this declaration (`make readme`), and a test holds the two together.
 """
 
 import os
@@ -13,22 +13,30 @@ from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import ConfigError
+from gateway.faults import SET_ELSEWHERE, what_is_wrong
 from gateway.protocol.audio import ChunkRule
 from gateway.protocol.parameters import Parameters, Value, is_base_url, session_url
 from gateway.publisher import OutboxOptions
+from gateway.redis_write import is_redis_url
+from gateway.session import SessionLimits
 from gateway.stream import StreamOptions
 from gateway.track import TrackOptions
 from gateway.upstream import Endpoint
 from gateway.watch import CarrierLimits
-from gateway.write import is_redis_url
 
 PREFIX = "TURNGATE_"
 API_VERSION = "2025-05-12"
 """The value of `AssemblyAI-Version` that the messages of `protocol.transcription` were written against."""
+
+_LIMITS = SessionLimits()
+_OUTAGE_SECONDS = _LIMITS.ping_every + _LIMITS.pong_within + _LIMITS.begin
+"""From the death of a session, by way of its being noticed, to the next one's Begin."""
+
+_EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not listened on
 
 Texts = Annotated[tuple[str, ...], NoDecode]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
@@ -38,6 +46,11 @@ Json = Annotated[dict[str, Value], NoDecode]
 def _customary(name: str) -> AliasChoices:
     """A variable known by its customary name, and by ours."""
     return AliasChoices(name, PREFIX + name)
+
+
+def _about(name: str, message: str) -> PydanticCustomError:
+    """A fault of another variable than the one that was being looked at."""
+    return PydanticCustomError("another_setting", message, {"variable": name})
 
 
 class Settings(BaseSettings):
@@ -99,7 +112,10 @@ class Settings(BaseSettings):
     )
     chunk_ms: int = Field(60, ge=50, le=1000, description="Audio gathered for one message upstream, in milliseconds.")
     backlog_seconds: float = Field(
-        30.0, ge=1, le=600, description="Audio kept for a track while no session takes it; the oldest goes first."
+        30.0,
+        le=600,
+        description="Audio kept for a track while no session takes it, at least "
+        f"{_OUTAGE_SECONDS:g} seconds; the oldest goes first.",
     )
     jitter_ms: int = Field(
         60, ge=0, le=5000, description="How far the carrier's time stamps may jump before that counts as lost audio."
@@ -118,7 +134,7 @@ class Settings(BaseSettings):
         "turngate", pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="What every key and channel begins with."
     )
     history_seconds: int = Field(
-        3600, ge=1, le=30 * 86400, description="How long a call's history is kept after its last stream."
+        3600, ge=60, le=30 * 86400, description="How long a call's history is kept after its last stream."
     )
     outbox_bytes: int = Field(
         32 * 2**20, ge=2**16, description="Events that may wait for Redis, in bytes; live-only ones go first."
@@ -139,6 +155,14 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged, and above.")
 
+    @field_validator("backlog_seconds")
+    @classmethod
+    def _holds_an_outage(cls, value: float) -> float:
+        if value < _OUTAGE_SECONDS:
+            why = "it may take so long to notice that a session is dead and to begin another one"
+            raise ValueError(f"at least {_OUTAGE_SECONDS:g} are needed: {why}")
+        return value
+
     @field_validator("parameters", "twilio_auth_token", mode="before")
     @classmethod
     def _commas(cls, value: Any) -> Any:
@@ -153,6 +177,21 @@ class Settings(BaseSettings):
             return msgspec.json.decode(value)
         except msgspec.DecodeError:
             raise ValueError('a JSON object is expected: {"min_turn_silence": 300}') from None
+
+    @field_validator("assemblyai_parameters")
+    @classmethod
+    def _has_no_own_setting(cls, value: dict[str, Value]) -> dict[str, Value]:
+        if told := [SET_ELSEWHERE[name] for name in value if name in SET_ELSEWHERE]:
+            raise ValueError("; ".join(told))
+        return value
+
+    @field_validator("admin_port")
+    @classmethod
+    def _is_another(cls, value: int, info: ValidationInfo) -> int:
+        hosts = {info.data.get("media_host"), info.data.get("admin_host")}
+        if value and value == info.data.get("media_port") and (len(hosts) == 1 or hosts & _EVERYWHERE):
+            raise ValueError("is that of TURNGATE_MEDIA_PORT, too; the two sites need a port each")
+        return value
 
     @field_validator("assemblyai_url", "public_url")
     @classmethod
@@ -170,8 +209,7 @@ class Settings(BaseSettings):
             raise ValueError("a URL that begins with redis://, rediss:// or unix:// is expected")
         if not is_redis_url(value):
             raise ValueError(
-                "redis://HOST:6379/0 is expected, or redis://USER:PASSWORD@HOST:6379/0 with the signs of the password "
-                "percent-encoded"
+                "redis://HOST:6379/0 is expected, or redis://USER:PASSWORD@HOST:6379/0, the password percent-encoded"
             )
         return value
 
@@ -183,7 +221,7 @@ class Settings(BaseSettings):
                 "is not set. Copy the key from AssemblyAI's dashboard; to try without one, use `turngate demo`, or "
                 "`turngate emulate` with any key"
             )
-        if not re.fullmatch(r"[\x21-\x7e]+", value.get_secret_value()):
+        if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
             raise ValueError("has characters that no key has, such as spaces or quotes")
         return value
 
@@ -193,18 +231,18 @@ class Settings(BaseSettings):
         # What was refused itself is not among the data, and is not complained about twice.
         tokens, public = info.data.get("twilio_auth_token"), info.data.get("public_url", "")
         if tokens and public is None:
-            raise ValueError(
-                "TURNGATE_PUBLIC_URL: is not set, and signatures are checked against it. Set it to how Twilio reaches "
-                "this service: wss://voice.example.com"
+            raise _about(
+                "TURNGATE_PUBLIC_URL",
+                "is not set, and signatures are checked against it. Set it to how Twilio reaches this service: "
+                "wss://voice.example.com",
             )
         if tokens == () and not value:
-            raise ValueError(
-                "TWILIO_AUTH_TOKEN: is not set, so anyone could stream and spend your key. Set it (and "
-                "TURNGATE_PUBLIC_URL), or for development TURNGATE_ALLOW_UNAUTHENTICATED=true"
+            raise _about(
+                "TWILIO_AUTH_TOKEN",
+                "is not set, so anyone could stream and spend your key. Set it (and TURNGATE_PUBLIC_URL), or for "
+                "development TURNGATE_ALLOW_UNAUTHENTICATED=true",
             )
         return value
-
-    # what the parts of the gateway are given
 
     @property
     def track_names(self) -> tuple[str, ...]:
@@ -265,32 +303,21 @@ def load(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise ConfigError([_fault(fault) for fault in error.errors()]) from None
+        raise in_words(error) from None
+
+
+def in_words(error: ValidationError) -> ConfigError:
+    """What was refused, in sentences: each fault once."""
+    return ConfigError(list(dict.fromkeys(_fault(fault) for fault in error.errors())))
 
 
 def _fault(error: ErrorDetails) -> str:
-    message = error["msg"].removeprefix("Value error, ").rstrip(".") + "."
-    if re.match(r"[A-Z_]+: ", message):
-        # It is about another variable, or about two.
-        return message
     name = str(error["loc"][0])
-    return f"{variable(name) if name in Settings.model_fields else name}: {message[:1].lower()}{message[1:]}"
+    own = variable(name) if name in Settings.model_fields else name
+    return f"{error.get('ctx', {}).get('variable', own)}: {what_is_wrong(error)}."
 
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Variables that look like settings but are none: misspelt, most likely."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {variable(n) for n in Settings.model_fields}
-    known |= {PREFIX + name for name in ("ASSEMBLYAI_API_KEY", "TWILIO_AUTH_TOKEN", "REDIS_URL")}
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
-
-
-def settings_table() -> str:
-    """All settings as a Markdown table."""
-    rows = ["| variable | default | what it is |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        shown = (
-            "" if default in (None, (), {}) else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-        )
-        rows.append(f"| `{variable(name)}` | {shown} | {field.description} |")
-    return "\n".join(rows) + "\n"

@@ -43,7 +43,7 @@ class Outcome(Enum):
     UNSUPPORTED_DATA = (Result.CARRIER_ERROR, "unsupported_data", 1003, "a binary message where text belongs")
     TOO_BIG = (Result.CARRIER_ERROR, "too_big", 1009, "a message over 64 KiB")
     UNACCEPTABLE = (Result.CARRIER_ERROR, "unacceptable", 1008, "a call id or an encoding that is not taken")
-    TOO_FAST = (Result.CARRIER_ERROR, "too_fast", 1008, "audio came much faster than real time, for seconds")
+    TOO_FAST = (Result.CARRIER_ERROR, "too_fast", 1008, "audio or messages came much faster than real time for seconds")
     TIMEOUT = (Result.CARRIER_ERROR, "timeout", 1001, "nothing came for a minute, not even a pong")
     UNAUTHORIZED = (Result.UPSTREAM_ERROR, "unauthorized", 1011, "AssemblyAI refused the credential or the account")
     INVALID_PARAMETER = (Result.UPSTREAM_ERROR, "invalid_parameter", 1011, "AssemblyAI refused a parameter")

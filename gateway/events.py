@@ -11,7 +11,8 @@ Fields may be added to any type at any time, and readers pass over what they don
 
 import inspect
 import sys
-from typing import Annotated, ClassVar, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 
@@ -20,6 +21,7 @@ VERSION: Final = 1
 Track = Annotated[str, msgspec.Meta(description="inbound or outbound, seen from the carrier.")]
 Moment = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 Sequence = Annotated[int, msgspec.Meta(ge=0)]
+Cause = Literal["carrier", "overflow", "upstream", "paused"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=False):
@@ -29,7 +31,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", gc=Fals
     """
 
     durable: ClassVar[bool] = True
-    """Whether events of the type are numbered and stored. (Turns: final ones; partials are live-only.)"""
+    """Whether events of the type are numbered and stored. `is_durable` knows the exception."""
 
     v: Literal[1] = VERSION
     id: str
@@ -94,7 +96,7 @@ class Gap(Event, tag="gap", frozen=True, kw_only=True):
     from_ms: int
     to_ms: int
     lost_ms: int
-    cause: Literal["carrier", "overflow", "upstream", "paused"]
+    cause: Cause
 
 
 class SessionInterrupted(Event, tag="session.interrupted", frozen=True, kw_only=True):
@@ -236,6 +238,12 @@ AnyEvent = (
     | StreamEnded
 )
 
+
+def is_durable(kind: type[Event], fields: Mapping[str, Any]) -> bool:
+    """Whether such an event is numbered and stored. All of a type are, or none; of turns, the final ones."""
+    return bool(fields["final"]) if kind is Turn else kind.durable
+
+
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(AnyEvent).decode
 
@@ -245,8 +253,7 @@ def schema() -> bytes:
     made = msgspec.json.schema(AnyEvent)
     for definition in made["$defs"].values():
         # Python 3.13 takes the indentation out of docstrings, the older ones do not.
-        if "description" in definition:
-            definition["description"] = inspect.cleandoc(definition["description"])
+        definition["description"] = inspect.cleandoc(definition["description"])
     named = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Turngate event",

@@ -7,33 +7,30 @@ which no other owner of the stream has, so that no two of them ever write the sa
 import secrets
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import UNSET
 
 from gateway import events
 
-
-class Publish(Protocol):
-    """The outbox."""
-
-    def __call__(self, event: events.Event, *, durable: bool) -> None:
-        """Takes an event for Redis. Never waits and never raises for a want of room."""
+Publish = Callable[[events.Event], None]
+"""The outbox: takes an event for Redis. Never waits and never raises for a want of room."""
 
 
 class Journal:
-    """See the module's docstring. It is opened once the stream has its names, and writes nothing before.
+    """See the module's docstring.
 
     Args:
         publish: the outbox.
         wall: the clock of the world, in UTC.
+        call_id: of the stream's call; with `stream_id`, what every event bears.
     """
 
-    __slots__ = ("_part", "_publish", "_wall", "call_id", "epoch", "seq", "stream_id")
+    __slots__ = ("_call_id", "_part", "_publish", "_stream_id", "_wall", "epoch", "seq")
 
-    def __init__(self, publish: Publish, wall: Callable[[], datetime]) -> None:
-        self.call_id = ""
-        self.stream_id = ""
+    def __init__(self, publish: Publish, wall: Callable[[], datetime], call_id: str, stream_id: str) -> None:
+        self._call_id = call_id
+        self._stream_id = stream_id
         self.epoch = secrets.token_hex(4)
         self.seq = 0
         """Of the last durable event."""
@@ -42,24 +39,21 @@ class Journal:
         self._publish = publish
         self._wall = wall
 
-    def open(self, call_id: str, stream_id: str) -> None:
-        """Gives it the names that every event bears."""
-        self.call_id, self.stream_id = call_id, stream_id
-
-    def write(self, kind: type[events.Event], *, durable: bool, **fields: Any) -> None:
-        """Numbers an event and puts it into the outbox."""
+    def write(self, kind: type[events.Event], **fields: Any) -> None:
+        """Numbers an event and puts it into the outbox. `fields` are those of its type, beyond the common ones."""
+        durable = events.is_durable(kind, fields)
         seq, part = (self.seq + 1, 0) if durable else (self.seq, self._part + 1)
-        number = f"{self.stream_id}:{self.epoch}:{seq}"
+        number = f"{self._stream_id}:{self.epoch}:{seq}"
         event = kind(
             id=number if durable else f"{number}:{part}",
-            call_id=self.call_id,
-            stream_id=self.stream_id,
+            call_id=self._call_id,
+            stream_id=self._stream_id,
             seq=seq,
             part=UNSET if durable else part,
             at=self.at(),
             **fields,
         )
-        self._publish(event, durable=durable)
+        self._publish(event)
         # Only now: an event that could not be written leaves no hole.
         self.seq, self._part = seq, part
 

@@ -26,7 +26,7 @@ class Losses:
         self._clock = clock
         self._overflow_from: int | None = None
 
-    def declare(self, gap: Gap, cause: str) -> None:
+    def declare(self, gap: Gap, cause: events.Cause) -> None:
         """Declares one gap."""
         self.lost_ms += gap.lost_ms
         self._metrics.gaps.labels(cause).inc()
@@ -60,7 +60,7 @@ class Losses:
             end = stop
         self._range(begin, end, "upstream")
 
-    def _range(self, start: int, end: int, cause: str) -> None:
+    def _range(self, start: int, end: int, cause: events.Cause) -> None:
         if end > start:
             clock = self._clock
             lost = (end - start) // clock.bytes_per_ms

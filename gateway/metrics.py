@@ -5,6 +5,7 @@ over in sums.
 """
 
 from collections.abc import Iterable
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,9 +16,17 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from gateway import __version__
 from gateway.errors import Outcome, Result
+from gateway.events import Cause
+from gateway.logs import WRITER
+from gateway.protocol import transcription, verdicts
+from gateway.protocol.dialects import DIALECTS
+from gateway.protocol.media_stream import Disorder
 
 LIFETIMES = (1, 5, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 5400, 7200, 10800, 14400, 28800, 43200, 86400)
 """Buckets for the lives of streams and sessions, in seconds, to 24 h."""
@@ -25,49 +34,22 @@ LIFETIMES = (1, 5, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 5400, 7200, 
 LATENCIES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 CONNECTS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
-DIALECTS = ("twilio",)
-DISORDERS = ("after_stop", "odd_length", "odd_sequence", "odd_timestamp", "repeated", "unknown_event", "unwanted_track")
-UPSTREAM_DISORDERS = (
-    "unknown_message",
-    "unexpected_begin",
-    "unexpected_error",
-    "unexpected_heartbeat",
-    "unexpected_llmgatewayresponse",
-    "unexpected_silence",
-    "unexpected_speakerrevision",
-    "unexpected_speechstarted",
-    "unexpected_termination",
-    "unexpected_turn",
-    "unexpected_warn",
-)
-SESSION_ENDS = (
-    "account",
-    "chunk_duration",
-    "closed",
-    "dropped",
-    "expired",
-    "inactive",
-    "internal",
-    "invalid_parameter",
-    "limit",
-    "lost",
-    "no_begin",
-    "no_termination",
-    "rate",
-    "server",
-    "terminated",
-    "unauthorized",
-    "unknown",
-    "unreachable",
-    "wrong_url",
-)
-REFUSALS = ("signature", "draining", "upgrade")
-CAUSES = ("carrier", "overflow", "upstream", "paused")
+REFUSALS = ("signature", "draining", "upgrade", "malformed")
 TRACKS = ("inbound", "outbound")
 DROPS = ("overflow", "refused", "unsent")
 
 # A gauge beside every counter and histogram would tell when it was made, and double what is stored.
 disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class _DroppedLines(Collector):
+    """The process's log has its own count."""
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        yield CounterMetricFamily(
+            "turngate_log_lines_dropped", "Log lines that found no room or no reader.", value=WRITER.dropped
+        )
 
 
 class Metrics:
@@ -112,7 +94,7 @@ class Metrics:
             registry=registry,
         )
         self.refused = Counter(
-            "turngate_refused_upgrades", "Upgrades refused before a stream existed.", ["reason"], registry=registry
+            "turngate_refused_upgrades", "Requests for a stream that were refused.", ["reason"], registry=registry
         )
         self.frames = Counter("turngate_media_frames", "Frames of audio received.", ["track"], registry=registry)
         self.bytes = Counter("turngate_media_bytes", "Bytes of audio received.", ["track"], registry=registry)
@@ -134,6 +116,9 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.outbox_faults = Counter(
+            "turngate_outbox_faults", "Writes to Redis that failed through a fault of our own.", registry=registry
+        )
         self.publish_seconds = Histogram(
             "turngate_publish_latency_seconds",
             "From an event's making to Redis's confirmation.",
@@ -141,6 +126,7 @@ class Metrics:
             registry=registry,
         )
         self.outbox_bytes = Gauge("turngate_outbox_bytes", "Bytes of events that wait for Redis.", registry=registry)
+        registry.register(_DroppedLines())
         self.redis_up = Gauge("turngate_redis_up", "Whether the last write to Redis succeeded.", registry=registry)
         self._from_the_start()
 
@@ -151,14 +137,14 @@ class Metrics:
             (self.stream_duration, [(result,) for result in Result]),
             (self.streams_started, zip(DIALECTS)),
             (self.refused, zip(REFUSALS)),
-            (self.sessions_ended, zip(SESSION_ENDS)),
+            (self.sessions_ended, [(verdict.reason,) for verdict in verdicts.ALL]),
             (self.frames, zip(TRACKS)),
             (self.bytes, zip(TRACKS)),
-            (self.disorder, zip(DISORDERS)),
-            (self.upstream_disorder, zip(UPSTREAM_DISORDERS)),
+            (self.disorder, zip(Disorder)),
+            (self.upstream_disorder, zip(transcription.DISORDERS)),
             (self.turns, zip(("true", "false"))),
-            (self.gaps, zip(CAUSES)),
-            (self.lost_seconds, zip(CAUSES)),
+            (self.gaps, zip(get_args(Cause))),
+            (self.lost_seconds, zip(get_args(Cause))),
             (self.dropped, zip(DROPS)),
         ]
         for metric, combinations in known:

@@ -2,36 +2,44 @@
 
 `publish` never waits. A task writes at once when it is idle, and while a write is under way it gathers what comes, so
 that batches grow only under load. Redis may be away at the start or in the middle: the outbox holds events, in order,
-bounded in bytes, and delivers them when it is back.
+bounded in bytes (`waiting` has the rule of overflow; what goes is counted), and delivers them when it is back.
 
-The rule of overflow: live-only events go first, then the oldest durable ones; each is counted. A durable event is
-written by one script on one key (drop a repeat, XADD, EXPIRE, PUBLISH), so a write that is tried again stores nothing
-twice.
+A durable event is written by one script on one key (drop a repeat, XADD, EXPIRE, PUBLISH), so a write that is tried
+again stores nothing twice.
+
+How long a history lives: each event begins `living_seconds` anew, `stream.ended` the shorter `history_seconds`. Another
+stream of the call may be alive then, here or with another replica, and say nothing durable for hours. So each replica
+begins the long life anew for the calls that have a stream with it, several times within `history_seconds`: while any
+stream of a call lives, its history does. A renewal stands in line like an event, so it never follows the `stream.ended`
+that it must not undo.
 """
 
 import asyncio
-from collections import deque
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
+from msgspec import UNSET
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway import events
 from gateway.metrics import Metrics
-from gateway.write import WRITE, passes
-
-OVERHEAD = 200
-"""What an event that waits costs beside its own bytes."""
+from gateway.redis_write import WRITE, is_transient
+from gateway.waiting import Entry, Kind, Waiting, count_events
 
 BATCH = 256
 """Events in one write. It bounds how long a write takes, and so how stale its timeout is."""
 
 LOOK_BACK = 2 * BATCH
 """Entries of a history that are looked through for a repeat: a whole batch of one call's, and as many of others'."""
+
+TRIES = 3
+"""How often an event is written, by itself, before it is given up, where that raises what nobody foresaw."""
 
 ANNOUNCED = (events.StreamStarted, events.StreamEnded)
 """What the channel of all calls carries too."""
@@ -58,30 +66,17 @@ class OutboxOptions:
     retry_seconds: float = 0.2
     longest_retry_seconds: float = 2.0
 
-
-class _Entry:
-    """An event that waits."""
-
-    __slots__ = ("data", "durable", "id", "key", "length", "made", "seconds", "size")
-
-    def __init__(
-        self, key: str, event_id: str, data: bytes, made: float, *, length: int, seconds: int, durable: bool
-    ) -> None:
-        self.key = key
-        self.id = event_id
-        self.data = data
-        self.made = made
-        self.length = length
-        self.seconds = seconds
-        self.durable = durable
-        self.size = len(data) + OVERHEAD
+    @property
+    def renew_seconds(self) -> float:
+        """From one renewal of the histories of living calls to the next."""
+        return min(self.history_seconds / 4, 600.0)
 
 
 class Outbox:
     """See the module's docstring.
 
     Args:
-        redis: a client that does not repeat by itself (`write.redis_client`).
+        redis: a client that does not repeat by itself (`redis_write.redis_client`).
         now: the monotonic clock, in seconds.
     """
 
@@ -90,31 +85,44 @@ class Outbox:
         self._metrics = metrics
         self._options = options
         self._now = now
-        self._queue: deque[_Entry] = deque()
-        self._in_flight: list[_Entry] = []
-        self._bytes = 0
-        self._live = 0
+        self._waiting = Waiting(options.limit_bytes)
+        self._living: dict[str, tuple[str, float]] = {}
+        """The streams that live here: the key of each one's call, and since when."""
+
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self._sha = ""
         self._up: bool | None = None
-        self._log = structlog.get_logger("gateway.outbox")
-        metrics.outbox_bytes.set_function(lambda: self._bytes)
+        self._one_by_one = False
+        """A batch raised what nobody foresaw: of its events, the one at fault is looked for."""
 
-    def publish(self, event: events.Event, *, durable: bool) -> None:
+        self._tries = 0
+        self._doubtful = False
+        """The connections are."""
+
+        self._told: set[type[Exception]] = set()
+        self._log = structlog.get_logger("gateway.outbox")
+        metrics.outbox_bytes.set_function(lambda: self._waiting.bytes)
+
+    def publish(self, event: events.Event) -> None:
         """Takes an event. Never waits; what there is no room for is counted."""
         data = events.encode(event)
         options = self._options
         made = self._now()
-        ended = isinstance(event, events.StreamEnded)
         key = f"{options.prefix}:call:{event.call_id}"
+        ended = isinstance(event, events.StreamEnded)
         seconds = options.history_seconds if ended else options.living_seconds
-        length = options.history_events
-        self._put(_Entry(key, event.id, data, made, length=length, seconds=seconds, durable=durable))
+        kind = Kind.STORE if event.part is UNSET else Kind.TELL
+        self._put(Entry(kind, key, seconds, made, event.id, data, options.history_events))
         if isinstance(event, ANNOUNCED):
-            key, seconds, length = f"{options.prefix}:calls", options.living_seconds, options.calls_events
-            self._put(_Entry(key, event.id, data, made, length=length, seconds=seconds, durable=True))
+            owner = event.id.rpartition(":")[0]
+            if ended:
+                self._living.pop(owner, None)
+            else:
+                self._living[owner] = key, made
+            calls = f"{options.prefix}:calls"
+            self._put(Entry(kind, calls, options.living_seconds, made, event.id, data, options.calls_events))
 
     async def run(self) -> None:
         """Writes until it is cancelled. It begins by looking whether Redis is there."""
@@ -122,10 +130,13 @@ class Outbox:
         task = asyncio.current_task()
         # On Python 3.11 asyncio.wait_for, which the client uses, may swallow a cancellation; the request for it stays.
         while task is None or not task.cancelling():
-            if self._sha and not self._in_flight and not self._queue:
+            if self._sha and not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
-            error = await self._write()
+            try:
+                error = await self._write()
+            except Exception as fault:  # noqa: BLE001 - the boundary: one event that can't be written is not to stop all
+                self._fault(error := fault)
             if error is None:
                 pause = 0.0
                 continue
@@ -136,99 +147,128 @@ class Outbox:
                 await asyncio.sleep(pause)
             pause = min(max(2 * pause, self._options.retry_seconds), self._options.longest_retry_seconds)
 
+    async def renew(self) -> None:
+        """Renews the histories of the calls that have a stream here, again and again until it is cancelled."""
+        while True:
+            await asyncio.sleep(self._options.renew_seconds)
+            self.renew_now()
+
+    def renew_now(self) -> None:
+        """Puts a renewal of each living call's history in line. Not while Redis is away: they would pile up."""
+        if self._up is False:
+            return
+        now, seconds = self._now(), self._options.living_seconds
+        # A stream that never said that it ended is not remembered for ever.
+        self._living = {owner: known for owner, known in self._living.items() if now - known[1] < seconds}
+        for key in {key for key, _ in self._living.values()}:
+            self._put(Entry(Kind.RENEW, key, seconds, now))
+
     async def flush(self, seconds: float) -> int:
         """Waits until all has been written, for so long at most. Returns how many events were left, and counts them."""
         try:
             async with asyncio.timeout(seconds):
                 await self._empty.wait()
         except TimeoutError:
-            left = len(self._in_flight) + len(self._queue)
+            left = self._waiting.events()
             self._metrics.dropped.labels("unsent").inc(left)
             self._log.error("events were not delivered", events=left)
             return left
         return 0
 
     async def close(self) -> None:
-        """Closes the connection. A server that hangs is left alone after `TIMEOUT`."""
+        """Closes the connections. A server that hangs is not waited for: the client has its own bound for that."""
         with suppress(RedisError, OSError):
             await self._redis.aclose()
 
-    def _put(self, entry: _Entry) -> None:
-        limit = self._options.limit_bytes
-        # The last eighth is for durable events: a flood of live-only ones does not push them out one by one.
-        if not entry.durable and self._bytes + entry.size > limit - limit // 8:
-            self._metrics.dropped.labels("overflow").inc()
-            return
-        self._queue.append(entry)
-        self._bytes += entry.size
-        self._live += not entry.durable
-        if self._bytes > limit:
-            self._make_room(limit)
-        self._empty.clear()
-        self._wake.set()
-
-    def _make_room(self, limit: int) -> None:
-        """Drops what waits, by the rule of overflow. What is being written, and the newest event, stay."""
-        before = len(self._queue)
-        if self._live:
-            self._bytes -= sum(entry.size for entry in self._queue if not entry.durable)
-            self._queue = deque(entry for entry in self._queue if entry.durable)
-            self._live = 0
-        while self._bytes > limit and len(self._queue) > 1:
-            self._bytes -= self._queue.popleft().size
-        self._metrics.dropped.labels("overflow").inc(before - len(self._queue))
+    def _put(self, entry: Entry) -> None:
+        if given_up := self._waiting.put(entry):
+            self._metrics.dropped.labels("overflow").inc(given_up)
+        if self._waiting:
+            self._empty.clear()
+            self._wake.set()
 
     async def _write(self) -> Exception | None:
-        """Writes a batch. Returns None, or why Redis did not take it: then it stays, and goes before all else."""
-        repeat = bool(self._in_flight)
-        if not repeat:
-            queue = self._queue
-            self._in_flight = [queue.popleft() for _ in range(min(len(queue), BATCH))]
-            self._live -= sum(not entry.durable for entry in self._in_flight)
+        """Writes what is next. Returns None, or why Redis did not take it: then it stays, and goes before all else."""
+        repeat = bool(self._waiting.in_flight)
+        self._one_by_one = self._one_by_one and repeat
+        batch = self._waiting.begin(1 if self._one_by_one else BATCH)
         try:
+            if self._doubtful:
+                # Answers to what went wrong may be on their way yet: they are not to be taken for others.
+                await self._redis.connection_pool.disconnect()
+                self._doubtful = False
             if not self._sha:
                 self._sha = str(await self._redis.script_load(WRITE))
-            answers = await self._send(self._in_flight, LOOK_BACK if repeat else 0)
+            answers = await self._send(batch, LOOK_BACK if repeat else 0)
         except (RedisError, OSError) as error:
             # No answer to an event, so nothing about an event.
             self._sha = ""
             return error
-        return self._settle(answers)
+        return self._settle(batch, answers)
 
-    async def _send(self, batch: list[_Entry], look_back: int) -> list[Any]:
+    async def _send(self, batch: list[Entry], look_back: int) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for entry in batch:
-                if entry.durable:
+                if entry.kind is Kind.STORE:
                     arguments = (entry.id, entry.data, entry.length, entry.seconds, look_back)
                     pipe.execute_command("EVALSHA", self._sha, 1, entry.key, *arguments)
-                else:
+                elif entry.kind is Kind.TELL:
                     pipe.execute_command("PUBLISH", entry.key, entry.data)
+                else:
+                    pipe.execute_command("EXPIRE", entry.key, entry.seconds)
             return list(await pipe.execute(raise_on_error=False))
 
-    def _settle(self, answers: list[Any]) -> Exception | None:
+    def _settle(self, batch: list[Entry], answers: list[Any]) -> Exception | None:
         """Takes the answers: from the first event that may still succeed on, all are tried again, so order holds."""
-        batch, now = self._in_flight, self._now()
-        again = next((i for i, answer in enumerate(answers) if passes(answer)), len(batch))
-        refused = [answer for answer in answers[:again] if isinstance(answer, RedisError)]
+        again = next((i for i, answer in enumerate(answers) if is_transient(answer)), len(answers))
+        now = self._now()
+        refused = []
         for entry, answer in zip(batch[:again], answers, strict=False):
-            self._bytes -= entry.size
-            if not isinstance(answer, RedisError):
+            if isinstance(answer, RedisError):
+                refused.append((entry, answer))
+            elif entry.kind is not Kind.RENEW:
+                self._metrics.published.inc()
                 self._metrics.publish_seconds.observe(now - entry.made)
-        self._metrics.published.inc(again - len(refused))
         if refused:
-            self._metrics.dropped.labels("refused").inc(len(refused))
-            self._log.error("redis refused events", events=len(refused), error=type(refused[0]).__name__)
-        self._in_flight = batch[again:]
-        if self._in_flight:
+            count = count_events(entry for entry, _ in refused)
+            self._metrics.dropped.labels("refused").inc(count)
+            self._log.error("redis refused events", events=count, error=type(refused[0][1]).__name__)
+        self._done(again)
+        if again < len(answers):
             self._sha = ""
-            return answers[again]  # type: ignore[no-any-return]  # `passes` saw to it
-        if not self._queue:
-            self._empty.set()
+            return answers[again]  # type: ignore[no-any-return]  # `is_transient` saw to it
         self._back()
         return None
 
+    def _done(self, count: int) -> None:
+        self._waiting.done(count)
+        self._tries = 0
+        if not self._waiting:
+            self._empty.set()
+
+    def _fault(self, error: Exception) -> None:
+        """What nobody foresaw: nobody can say what Redis has got by now.
+
+        So what is in flight is written again, one by one, in order. The one with which it happens again and again is
+        given up: it is not to hold up the others for ever.
+        """
+        self._metrics.outbox_faults.inc()
+        if type(error) not in self._told:
+            self._told.add(type(error))
+            self._log.error("the outbox failed", error=type(error).__name__, places=_places(error))
+        blamed = self._one_by_one and bool(self._sha)
+        self._one_by_one, self._doubtful, self._sha = True, True, ""
+        if not blamed:
+            return
+        self._tries += 1
+        if self._tries >= TRIES:
+            entry = self._waiting.in_flight[0]
+            self._metrics.dropped.labels("refused").inc(count_events([entry]))
+            self._log.error("an event can't be written; it is given up", id=entry.id, error=type(error).__name__)
+            self._done(1)
+
     def _away(self, error: Exception) -> None:
-        if self._up is not False:
+        if self._up is not False and isinstance(error, RedisError | OSError):
             self._up = False
             self._metrics.redis_up.set(0)
             self._log.error("redis is away; events wait", error=type(error).__name__)
@@ -238,3 +278,9 @@ class Outbox:
             self._up = True
             self._metrics.redis_up.set(1)
             self._log.info("redis takes events")
+            self.renew_now()
+
+
+def _places(error: Exception) -> list[str]:
+    """Where an error arose, the innermost last. Not its message: that may hold what was said."""
+    return [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-4:]]

@@ -9,19 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.errors import Outcome
 from gateway.metrics import Metrics
 from gateway.protocol.timeline import SessionClock
 from gateway.protocol.transcription import Begin, Heartbeat, Message, State, TranscriptionSession, Unknown
-from gateway.protocol.turns import TurnUpdate
-from gateway.protocol.verdicts import Retry, Verdict, judge
+from gateway.protocol.verdicts import DROPPED, FAULT, LOST, NO_BEGIN, UNANSWERED, UNREACHABLE, Verdict, judge
 from gateway.upstream import Connector, Refused, Socket
-
-UNANSWERED = Verdict(
-    "no_termination", Outcome.UNAVAILABLE, Retry.ON_DEMAND, "AssemblyAI did not answer Terminate in time."
-)
-DROPPED = Verdict("dropped", Outcome.INTERNAL, Retry.NO, "The gateway dropped the session: time had run out.")
-FAULT = Verdict("internal", Outcome.INTERNAL, Retry.NO, "The gateway had an error of its own.")
 
 _ENDED = (State.TERMINATED, State.FAILED)
 """The service has said its last word; what is left is to close."""
@@ -37,10 +29,19 @@ class SessionLimits:
     ping_every: float = 5.0
     pong_within: float = 5.0
     heartbeat_within: float = 16.0
-    """From one Heartbeat to the next, where the session sends any: it does every 5 s, whatever the audio."""
+    """From one Heartbeat to the next, where the session sends any: it does about every 5 s."""
 
     terminate: float = 10.0
     """From Terminate, or from the service's last word, to the close. The service was measured at up to 1.2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ping:
+    """One that waits for its answer: what it holds, when it went, and how much audio went before it."""
+
+    payload: bytes
+    at: float
+    sent: int
 
 
 class SessionOwner(Protocol):
@@ -78,13 +79,17 @@ class Session:
     ) -> None:
         self.clock = clock
         self.id = ""
+        self.begun = False
         self.ready = False
         self.sent = 0
         self.confirmed = 0
-        """Bytes of it that have certainly arrived: what lay before a ping that was answered, or in a final turn."""
+        """Bytes of it that have certainly arrived: what was sent before a ping that has been answered."""
 
         self.asked_to_end = False
         """Terminate was said: whatever ends the session now, it was meant to end."""
+
+        self.started_at = now()
+        """The decision to connect; from `opened_at` on it is billed."""
 
         self.opened_at: float | None = None
         self.closed_at: float | None = None
@@ -96,8 +101,8 @@ class Session:
         self._socket: Socket | None = None
         self._writable = True
         self._last_ping = 0.0
-        self._ping_at: float | None = None
-        self._ping_sent = 0
+        self._pings = 0
+        self._ping: _Ping | None = None
         self._heartbeat_at: float | None = None
         self._close_by: float | None = None
         self._broken: Verdict | None = None
@@ -123,7 +128,6 @@ class Session:
                 self._metrics.session_duration.observe(self.closed_at - self.opened_at)
 
     async def _live(self, connector: Connector) -> Verdict:
-        started = self._now()
         try:
             async with asyncio.timeout(self._limits.begin):
                 await connector.connect(self)
@@ -133,12 +137,12 @@ class Session:
             return judge(refused.status, "")
         except TimeoutError:
             if self._socket is None:
-                return judge(None, "unreachable")
-            return self._broken or self._machine.verdict(None, "")
+                return UNREACHABLE
+            return self._broken or (self._machine.verdict(None, "") if self._machine.error else NO_BEGIN)
         except OSError:
-            return judge(None, "unreachable")
+            return UNREACHABLE
         if not self._closed.is_set():
-            self._metrics.connect_seconds.observe(self._now() - started)
+            self._metrics.connect_seconds.observe(self._now() - self.started_at)
         await self._closed.wait()
         return self._broken or self._machine.verdict(*self._close)
 
@@ -156,19 +160,17 @@ class Session:
             self._look_for_life(socket, now)
 
     def _look_for_life(self, socket: Socket, now: float) -> None:
-        limits = self._limits
-        if self._ping_at is not None and now - self._ping_at >= limits.pong_within:
-            self._give_up(socket, "no pong")
-        elif self._heartbeat_at is not None and now - self._heartbeat_at >= limits.heartbeat_within:
-            self._give_up(socket, "no Heartbeat")
-        elif self._ping_at is None and now - self._last_ping >= limits.ping_every:
-            self._last_ping = self._ping_at = now
-            self._ping_sent = self.sent
-            socket.ping()
-
-    def _give_up(self, socket: Socket, why: str) -> None:
-        self._broken = self._broken or judge(None, why)
-        socket.abort()
+        limits, ping = self._limits, self._ping
+        unanswered = ping is not None and now - ping.at >= limits.pong_within
+        silent = self._heartbeat_at is not None and now - self._heartbeat_at >= limits.heartbeat_within
+        if unanswered or silent:
+            self._broken = self._broken or LOST
+            socket.abort()
+        elif ping is None and now - self._last_ping >= limits.ping_every:
+            self._last_ping = now
+            self._pings += 1
+            self._ping = _Ping(b"%d" % self._pings, now, self.sent)
+            socket.ping(self._ping.payload)
 
     # audio and verbs
 
@@ -191,11 +193,6 @@ class Session:
         """Sends a message of `protocol.transcription` (ForceEndpoint, UpdateConfiguration, KeepAlive) while live."""
         if self._machine.takes_audio and self._socket is not None:
             self._socket.send_text(message)
-
-    def confirm(self, update: TurnUpdate) -> None:
-        """A final turn shows that the audio up to its end has arrived."""
-        if update.final and update.end_ms is not None:
-            self.confirmed = max(self.confirmed, min(self.clock.offset(update.end_ms), self.sent))
 
     def abort(self) -> None:
         """Drops the connection, if there is one, because nothing more is waited for."""
@@ -253,7 +250,7 @@ class Session:
         if isinstance(event, Heartbeat):
             self._heartbeat_at = self._now()
         if isinstance(event, Begin):
-            self.id = event.id
+            self.id, self.begun = event.id, True
             self._began.set()
             self._owner.began(self, event)
         else:
@@ -275,10 +272,12 @@ class Session:
             self.terminate()
             self._owner.failed(error)
 
-    def pong(self) -> None:
-        """See `upstream.Listener`."""
-        self._ping_at = None
-        self.confirmed = max(self.confirmed, self._ping_sent)
+    def pong(self, payload: bytes) -> None:
+        """See `upstream.Listener`. One that answers no ping, which a peer may send (RFC 6455, 5.5.3), says nothing."""
+        ping = self._ping
+        if ping is not None and payload == ping.payload:
+            self._ping = None
+            self.confirmed = ping.sent
 
     def writable(self, *, yes: bool) -> None:
         """See `upstream.Listener`."""

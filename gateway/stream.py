@@ -19,8 +19,7 @@ from gateway import events
 from gateway.errors import CarrierError, Outcome
 from gateway.journal import Journal, Publish
 from gateway.metrics import Metrics
-from gateway.protocol.media_stream import Dialect, Dtmf, Event, Media, MediaStream, Started
-from gateway.protocol.media_stream import State as StreamState
+from gateway.protocol.media_stream import Dialect, Disorder, Dtmf, Event, Media, MediaStream, Started, Stopped
 from gateway.protocol.verdicts import Verdict
 from gateway.track import Track, TrackOptions
 from gateway.upstream import Connector
@@ -81,6 +80,9 @@ class Stream:
 
     def __init__(self, dialect: Dialect, carrier: Carrier, resources: Resources) -> None:
         self.outcome: Outcome | None = None
+        self.call_id = self.stream_id = ""
+        """The carrier's; empty until they are known."""
+
         self.opened_at = resources.now()
         self.tracks: dict[str, Track] = {}
         self._dialect = dialect
@@ -88,26 +90,17 @@ class Stream:
         self._resources = resources
         self._options = resources.options
         self._metrics = resources.metrics
-        self._journal = Journal(resources.publish, resources.wall)
+        self._journal: Journal | None = None
         self._machine = MediaStream(dialect, self._count)
-        self._log = structlog.get_logger("gateway.stream")
+        self._log = structlog.get_logger("gateway.stream").bind(call_id="", stream_id="")
         self._started = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended_at = 0.0
         self._detail = ""
         self._messages = 0
+        self._unwanted = 0
         self._watch = Watch(self._options.limits, self.opened_at)
         self._metrics.streams_active.inc()
-
-    @property
-    def call_id(self) -> str:
-        """The carrier's id of the call; empty until it is known."""
-        return self._journal.call_id
-
-    @property
-    def stream_id(self) -> str:
-        """The carrier's id of the stream; empty until it is known."""
-        return self._journal.stream_id
 
     # the carrier's side: wire.Receiver
 
@@ -126,7 +119,8 @@ class Stream:
             if track is not None:
                 track.feed(event.payload, event.timestamp_ms)
             else:
-                self._count("unwanted_track")
+                self._unwanted += len(event.payload)
+                self._count(Disorder.UNWANTED_TRACK)
         elif event is not None:
             self._handle(event)
 
@@ -165,15 +159,16 @@ class Stream:
         elif isinstance(event, Dtmf):
             digit = event.digit if self._options.show_digits else MASK
             self.publish(events.Dtmf, digit=digit, track=event.track)
-        elif self._machine.state is StreamState.STOPPED:
+        elif isinstance(event, Stopped):
             self.end(Outcome.STOPPED)
 
     def _start(self, start: Started) -> None:
-        options = self._options
-        self._journal.open(start.call_id, start.stream_id)
+        options, shared = self._options, self._resources
+        self.call_id, self.stream_id = start.call_id, start.stream_id
+        self._journal = Journal(shared.publish, shared.wall, start.call_id, start.stream_id)
+        self._log = self._log.bind(call_id=start.call_id, stream_id=start.stream_id)
         self._metrics.streams_started.labels(self._dialect.name).inc()
         announced = tuple(name for name in options.tracks if name in start.tracks)
-        shared = self._resources
         for name in announced:
             self.tracks[name] = Track(name, self, shared.connector, self._metrics, shared.now, options.track)
         parameters = {name: text[:MAX_PARAMETER] for name, text in start.parameters.items()}
@@ -188,7 +183,7 @@ class Stream:
             to=parameters.get("To"),
             started_at=self._journal.at(),
         )
-        self._log.info("stream started", call_id=self.call_id, stream_id=self.stream_id, tracks=list(announced))
+        self._log.info("stream started", tracks=list(announced))
         self._started.set()
 
     # its end
@@ -208,15 +203,12 @@ class Stream:
         self._started.set()
         self._ended.set()
         try:
-            self._let_go(outcome, detail or outcome.reason)
+            if outcome.close_code is not None:
+                self._carrier.send_close(outcome.close_code, detail or outcome.reason)
+            for track in self.tracks.values():
+                track.finish()
         except Exception as error:  # noqa: BLE001 - whoever ends streams, often many in a row, is not to suffer from one
             self.fail(error)
-
-    def _let_go(self, outcome: Outcome, why: str) -> None:
-        if outcome.close_code is not None:
-            self._carrier.send_close(outcome.close_code, why)
-        for track in self.tracks.values():
-            track.finish()
 
     def abandon(self) -> None:
         """Drops the upstream sessions without waiting for their last turns."""
@@ -250,7 +242,7 @@ class Stream:
         tracks = self.tracks.values()
         for track in tracks:
             track.close()
-        if self.call_id:
+        if self._journal is not None:
             self.publish(
                 events.StreamEnded,
                 result=str(outcome.result),
@@ -264,8 +256,6 @@ class Stream:
             )
         self._log.info(
             "stream ended",
-            call_id=self.call_id,
-            stream_id=self.stream_id,
             result=str(outcome.result),
             reason=outcome.reason,
             detail=self._detail,
@@ -284,12 +274,13 @@ class Stream:
     def _look_at_carrier(self, now: float) -> None:
         if self._watch.ping_due(now):
             self._carrier.send_ping()
-        audio = max((track.received_bytes for track in self.tracks.values()), default=0)
-        breach = self._watch.look(now, messages=self._messages, audio=audio, started=bool(self.call_id))
+        # What nobody wants counts as one track more.
+        audio = max(self._unwanted, *(track.received_bytes for track in self.tracks.values()), 0)
+        breach = self._watch.look(now, messages=self._messages, audio=audio, started=self._journal is not None)
         if breach is not None:
             self.end(breach.outcome, breach.detail)
 
-    def _count(self, kind: str) -> None:
+    def _count(self, kind: Disorder) -> None:
         self._metrics.disorder.labels(kind).inc()
 
     # what the tracks say: track.TrackOwner
@@ -300,11 +291,10 @@ class Stream:
 
     def failed(self, error: Exception) -> None:
         """See `track.TrackOwner`."""
-        self._log.error("stream failed", call_id=self.call_id, stream_id=self.stream_id, exc_info=error)
+        self._log.error("stream failed", exc_info=error)
         self.end(Outcome.INTERNAL, "an internal error")
 
-    def publish(self, kind: type[events.Event], /, *, durable: bool = True, **fields: Any) -> None:
+    def publish(self, kind: type[events.Event], /, **fields: Any) -> None:
         """See `transcript.Publisher`."""
-        if kind is events.Turn:
-            self._metrics.turns.labels("true" if durable else "false").inc()
-        self._journal.write(kind, durable=durable, **fields)
+        assert self._journal is not None, "there is nothing to tell before the start"
+        self._journal.write(kind, **fields)

@@ -1,32 +1,23 @@
 """Calls as they happen, on a terminal or into a pipe: the live side of `view`."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import aclosing, contextmanager
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from gateway import events
 from gateway.client import LINGER_SECONDS, Message, Transcripts
 from gateway.events import AnyEvent
+from gateway.follow import AllCalls, Complain
 from gateway.view import Board, Tally, as_text, clean, lines, on_screen, panel
-
-MOST_CALLS = 100
-"""Calls that are followed at once; each holds a connection to Redis."""
-
-REMEMBERED = 10_000
-"""Streams that are known to have been told; the oldest are forgotten first."""
-
-Complain = Callable[[str], None]
-"""Takes a sentence for the person who watches."""
 
 _DRAW_SECONDS = 0.05
 _MOST_MOVING = 8
+_PATIENCE_SECONDS = 1.0
 
 
 class Screen:
@@ -119,15 +110,32 @@ def _greet(console: Console, text: str) -> None:
         console.print(Text(f"{clean(text)}; Ctrl-C ends it", style="dim"))
 
 
+@contextmanager
+def _nothing_yet(call_id: str, complain: Complain) -> Iterator[Callable[[], None]]:
+    """Says, after a while, that nothing of a call has come: its id may be mistyped. Gives what is told of an event."""
+    text = f"nothing is known of a call {clean(call_id)} so far; waiting for it"
+    timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, complain, text)
+    try:
+        yield timer.cancel
+    finally:
+        timer.cancel()
+
+
 async def tail_call(
-    transcripts: Transcripts, call_id: str, console: Console, *, linger: float | None = LINGER_SECONDS
+    transcripts: Transcripts,
+    call_id: str,
+    console: Console,
+    complain: Complain,
+    *,
+    linger: float | None = LINGER_SECONDS,
 ) -> Tally:
     """Shows one call until it is over, then what it adds up to."""
     tally = Tally()
     _greet(console, f"following call {call_id}")
-    with Screen(console) as screen:
+    with Screen(console) as screen, _nothing_yet(call_id, complain) as came:
         async with aclosing(transcripts.call(call_id, linger=linger)) as told:
             async for event in told:
+                came()
                 tally.take(event)
                 screen.show(event)
     summarize(console, f"call {clean(call_id)}", tally.facts())
@@ -145,7 +153,7 @@ async def tail_calls(
             if (event := message.event) is not None:
                 screen.show(event)
 
-        await _AllCalls(transcripts, show, complain, linger).follow()
+        await AllCalls(transcripts, show, complain, linger).follow()
 
 
 async def write_json(
@@ -154,67 +162,15 @@ async def write_json(
     """Writes events as they came, one a line: of one call until it is over, or of all until it is cancelled."""
 
     def write(message: Message) -> None:
-        out.write(message.data + b"\n")
+        # A line break of JSON's own lies between its tokens only: what AssemblyAI said is handed on as it came.
+        out.write(message.data.replace(b"\r", b"").replace(b"\n", b"") + b"\n")
         out.flush()
 
     if call_id is None:
-        await _AllCalls(transcripts, write, complain, linger).follow()
+        await AllCalls(transcripts, write, complain, linger).follow()
         return
-    async with aclosing(transcripts.messages(call_id, linger=linger)) as told:
-        async for message in told:
-            write(message)
-
-
-class _AllCalls:
-    """Every call, each followed by a task of its own from its beginning to its end.
-
-    A call that is over may go on with another stream; then it is followed again, without what was told before.
-    """
-
-    def __init__(
-        self, transcripts: Transcripts, tell: Callable[[Message], None], complain: Complain, linger: float
-    ) -> None:
-        self._transcripts = transcripts
-        self._tell = tell
-        self._complain = complain
-        self._linger = linger
-        self._announced: dict[str, set[str]] = {}
-        self._told: dict[str, None] = {}
-
-    async def follow(self) -> None:
-        """Follows until it is cancelled, or Redis goes."""
-        failed: list[Exception] = []
-        try:
-            async with asyncio.TaskGroup() as group, aclosing(self._transcripts.calls(under_way=True)) as told:
-                async for event in told:
-                    if isinstance(event, events.StreamStarted):
-                        self._began(event, group)
-        except* (RedisError, OSError) as group_of_errors:
-            failed = list(group_of_errors.exceptions)
-        if failed:
-            raise failed[0]
-
-    def _began(self, event: events.StreamStarted, group: asyncio.TaskGroup) -> None:
-        call_id = event.call_id
-        if call_id in self._announced:
-            self._announced[call_id].add(event.stream_id)
-        elif len(self._announced) < MOST_CALLS:
-            self._announced[call_id] = {event.stream_id}
-            group.create_task(self._call(call_id), name=f"tail {call_id}")
-        else:
-            self._complain(f"more than {MOST_CALLS} calls at once: {clean(call_id)} is not shown")
-
-    async def _call(self, call_id: str) -> None:
-        streams: set[str] = set()
-        while self._announced[call_id] - streams:
-            # A stream that is announced from here on, and not seen before the call is over, is worth another look.
-            self._announced[call_id] = set()
-            async with aclosing(self._transcripts.messages(call_id, linger=self._linger)) as told:
-                async for message in told:
-                    if message.stream_id not in self._told:
-                        streams.add(message.stream_id)
-                        self._tell(message)
-            self._told.update(dict.fromkeys(streams))
-        del self._announced[call_id]
-        while len(self._told) > REMEMBERED:
-            del self._told[next(iter(self._told))]
+    with _nothing_yet(call_id, complain) as came:
+        async with aclosing(transcripts.messages(call_id, linger=linger)) as told:
+            async for message in told:
+                came()
+                write(message)

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway import events
 from gateway.losses import Losses
 from gateway.metrics import Metrics
 from gateway.protocol.audio import Backlog, ChunkRule
+from gateway.protocol.media_stream import Disorder
 from gateway.protocol.timeline import Gap, SessionClock, TrackClock
 from gateway.protocol.transcription import Begin, Message, Unknown
-from gateway.protocol.verdicts import DONE, Retry, Verdict
-from gateway.session import DROPPED, Session, SessionLimits
-from gateway.transcript import MAX_TEXT, Publisher, Transcript
+from gateway.protocol.verdicts import DONE, DROPPED, Retry, Verdict
+from gateway.session import Session, SessionLimits
+from gateway.transcript import Publisher, Transcript
 from gateway.upstream import Connector
 
 FRAME = 160
@@ -44,7 +44,7 @@ class TrackOwner(Publisher, Protocol):
     """What a track tells its stream."""
 
     def lost(self, verdict: Verdict) -> None:
-        """There is no session for this track any more, and there will be none."""
+        """There is no session for this track any more, and there will be none: the stream finishes all its tracks."""
 
     def failed(self, error: Exception) -> None:
         """A fault of ours befell the track's session, which ends in order."""
@@ -83,7 +83,6 @@ class Track:
         self._backlog = Backlog(options.rule)
         self._session: Session | None = None
         self._sessions = 0
-        self._connecting_since = 0.0
         self._audio = asyncio.Event()
         self._finishing = False
         self._finish_by = 0.0
@@ -99,7 +98,7 @@ class Track:
         self.frames += 1
         size = len(payload)
         if size % FRAME or not size:
-            self._metrics.disorder.labels("odd_length").inc()
+            self._metrics.disorder.labels(Disorder.ODD_LENGTH).inc()
         placed = self._clock.place(size, timestamp_ms)
         if placed:
             self._misplaced(placed)
@@ -110,13 +109,12 @@ class Track:
         if session is None:
             self._audio.set()
             return
+        # As in `_send_chunks`: fifty times a second, a call less.
         while session.ready and (chunk := self._backlog.take()) is not None:
             session.send(chunk)
 
     def finish(self) -> None:
-        """No more audio will come: the tail goes up, then Terminate. Idempotent."""
-        if self._finishing:
-            return
+        """No more audio will come: the tail goes up, then Terminate. Called once."""
         self._finishing = True
         self._finish_by = self._now() + self._options.finish_seconds
         self._audio.set()
@@ -149,12 +147,12 @@ class Track:
         session.tick(now)
 
     def _count(self) -> bool:
-        """Hands over to the metrics what has come since the last time; says whether anything has."""
+        """Hands over to the metrics what has come since the last time; says whether audio has: a frame may be empty."""
         frames, size = self._counted
         self._counted = (self.frames, self._clock.received)
         self._count_frames.inc(self.frames - frames)
         self._count_bytes.inc(self._clock.received - size)
-        return self.frames != frames
+        return self._clock.received != size
 
     @property
     def lost_ms(self) -> int:
@@ -177,7 +175,6 @@ class Track:
             # Reconnecting goes here: by `verdict.retry`, replaying what the backlog has kept. Until then a session that
             # is lost ends the stream, with what was not heard declared as a gap.
             self._owner.lost(verdict)
-            self.finish()
 
     async def _wanted(self) -> bool:
         while not self._backlog:
@@ -192,7 +189,7 @@ class Track:
         session = Session(clock, self, self._metrics, self._now, self._options.session)
         self._session = session
         self._sessions += 1
-        self._connecting_since = self._last_audio = self._now()
+        self._last_audio = session.started_at
         verdict = DROPPED
         try:
             verdict = await session.live(self._connector)
@@ -205,26 +202,15 @@ class Track:
 
     def _settle(self, session: Session, verdict: Verdict) -> None:
         """Accounts for a session that is over."""
-        self._transcript.close(session)
+        self._transcript.close_turns(session)
         if verdict is not DONE:
-            code, said = session.said
-            text = f"{verdict.advice} AssemblyAI said: {said}" if said else verdict.advice
-            self._owner.publish(events.SessionError, track=self.name, code=code, message=text[:MAX_TEXT])
+            self._transcript.failed(session, verdict)
             unheard = session.clock.pieces(session.confirmed, session.sent)
             if _is_harmless(session, verdict):
                 self._losses.unheard(unheard)
             else:
                 self._drop_backlog(unheard)
-        if session.id:
-            audio, seconds = session.termination
-            self._owner.publish(
-                events.SessionEnded,
-                track=self.name,
-                session_id=session.id,
-                audio_seconds=audio,
-                session_seconds=seconds,
-                billed_seconds=round(session.billed_seconds, 3),
-            )
+        self._transcript.ended(session)
 
     def _finish_session(self, session: Session) -> None:
         """Sends what is left, then Terminate. A session that takes nothing now gets both when it does."""
@@ -244,16 +230,7 @@ class Track:
 
     def began(self, session: Session, begin: Begin) -> None:
         """See `session.SessionOwner`."""
-        self.turns.begin_session(speakers=bool(begin.configuration.speaker_labels))
-        self._owner.publish(
-            events.SessionStarted,
-            track=self.name,
-            session_id=begin.id,
-            model=begin.configuration.model,
-            expires_at=int(begin.expires_at),
-            connect_ms=round((self._now() - self._connecting_since) * 1000),
-            attempt=self._sessions,
-        )
+        self._transcript.began(begin, connect_seconds=self._now() - session.started_at, attempt=self._sessions)
         self.ready_again(session)
 
     def ready_again(self, session: Session) -> None:
@@ -280,20 +257,24 @@ class Track:
         if isinstance(placed, Gap):
             self._losses.declare(placed, "carrier")
         else:
-            self._metrics.disorder.labels("odd_timestamp").inc()
+            self._metrics.disorder.labels(Disorder.ODD_TIMESTAMP).inc()
 
     def _overflowed(self, dropped: int) -> None:
         position = self._backlog.start
         self._losses.overflowed(position - dropped)
-        if self._session is not None:
-            self._session.clock.sent(self._session.sent, position)
+        session = self._session
+        if session is not None:
+            session.clock.sent(session.sent, position)
+            if session.ready:
+                # One frame was larger than the backlog; what is left of it goes up at once.
+                self._losses.end_overflow(position)
 
     def _drop_backlog(self, unheard: list[tuple[int, int]]) -> None:
         """There will be no session for what still waits: it was not heard either."""
         start = self._backlog.start
         self._losses.end_overflow(start)
         self._losses.unheard([*unheard, (start, self._clock.received)])
-        self._backlog.take_tail()
+        self._backlog.clear()
 
 
 def _is_harmless(session: Session, verdict: Verdict) -> bool:

@@ -35,10 +35,13 @@ MAX_MESSAGE = 2**20
 """The largest message taken from the service, in bytes; a Turn is under 20 KiB."""
 
 
-class Listener(Protocol):
-    """What hears of one socket. Called synchronously: `connected` first and `disconnected` last, each exactly once.
+_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
-    Where `connect` raises before `connected`, nothing is called at all.
+
+class Listener(Protocol):
+    """What hears of one socket. Called synchronously: `connected` once, then what comes, `disconnected` once and last.
+
+    Only `writable` may come before `connected`. Where `connect` raises before `connected`, nothing else is called.
     """
 
     def connected(self, socket: "Socket") -> None:
@@ -47,8 +50,8 @@ class Listener(Protocol):
     def message(self, data: bytes) -> None:
         """A text message."""
 
-    def pong(self) -> None:
-        """The answer to a ping of ours."""
+    def pong(self, payload: bytes) -> None:
+        """A pong, with what it holds: an answer bears the payload of its ping, and the peer may send others."""
 
     def writable(self, *, yes: bool) -> None:
         """Whether audio may be written now."""
@@ -66,8 +69,8 @@ class Socket(Protocol):
     def send_text(self, message: bytes) -> None:
         """Writes one text message."""
 
-    def ping(self) -> None:
-        """Sends a ping."""
+    def ping(self, payload: bytes) -> None:
+        """Sends a ping with up to 125 bytes of payload."""
 
     def close(self) -> None:
         """Closes politely; the connection is dropped where the peer does not answer in `CLOSE_SECONDS`."""
@@ -127,8 +130,13 @@ async def _connect_tls(uri: WebSocketURI, connection: "Connection", tls: ssl.SSL
     loop = asyncio.get_running_loop()
     below, _ = await loop.create_connection(asyncio.Protocol, uri.host, uri.port)
     below.set_write_buffer_limits(high=0)
+    # A peer that is overloaded may have closed already, before the handshake or right after it.
+    if below.is_closing():
+        raise ConnectionResetError("closed before the TLS handshake")
     transport = await loop.start_tls(below, connection, tls, server_hostname=uri.host)
     assert transport is not None, "it is None on another kind of transport only"
+    if transport.is_closing():
+        raise ConnectionResetError("closed after the TLS handshake")
     connection.connection_made(transport)
 
 
@@ -142,7 +150,9 @@ class Connection(asyncio.Protocol):
         self._headers = headers
         self._listener: Listener | None = listener
         self._fragments: list[bytes] = []
+        self._fragmented: Opcode | None = None
         self._transport: asyncio.Transport
+        self._asked = False
         self._connected = False
         self._closing: asyncio.TimerHandle | None = None
         self.opened = opened
@@ -159,10 +169,15 @@ class Connection(asyncio.Protocol):
         request = self._ws.connect()
         request.headers.update(self._headers)
         self._ws.send_request(request)
+        self._asked = True
         self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Takes in what arrived."""
+        if not self._asked:
+            # With the end of its TLS handshake, before it knows what we want: that is no WebSocket server.
+            self._fail(ConnectionError("no WebSocket: it spoke before it was asked"))
+            return
         self._ws.receive_data(data)
         # A ping is answered and a close is echoed by the protocol itself.
         self._flush()
@@ -210,10 +225,10 @@ class Connection(asyncio.Protocol):
             self._ws.send_text(message)
             self._flush()
 
-    def ping(self) -> None:
+    def ping(self, payload: bytes) -> None:
         """See `Socket`."""
         if self._ws.state is OPEN:
-            self._ws.send_ping(b"")
+            self._ws.send_ping(payload)
             self._flush()
 
     def close(self) -> None:
@@ -274,13 +289,17 @@ class Connection(asyncio.Protocol):
         if listener is None:
             return
         if frame.opcode is Opcode.PONG:
-            listener.pong()
-        elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
+            listener.pong(bytes(frame.data))
+        elif frame.opcode in _DATA:
+            if frame.opcode is not Opcode.CONT:
+                self._fragmented = frame.opcode
             self._fragments.append(bytes(frame.data))
             if frame.fin:
                 message = b"".join(self._fragments)
                 self._fragments.clear()
-                listener.message(message)
+                # The service sends no binary messages.
+                if self._fragmented is Opcode.TEXT:
+                    listener.message(message)
 
 
 def is_loopback(host: str) -> bool:

@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 from gateway.errors import Outcome
 
+AUDIO_A_SECOND = 8000
+"""Bytes of a track's mu-law in real time."""
+
+MESSAGES_A_SECOND = 100
+"""Messages in real time: two tracks of 20 ms frames. Marks, digits and pings are so rare that they need no room."""
+
 
 @dataclass(frozen=True, slots=True)
 class CarrierLimits:
@@ -15,7 +21,9 @@ class CarrierLimits:
     """Nothing at all, not even a pong."""
 
     pace: float = 4.0
-    """Times real time, which more than `pace_seconds` in a row is too fast."""
+    """Times real time. What comes faster for `pace_seconds` in a row is too fast: a track's audio, or messages of any
+    kind (`AUDIO_A_SECOND`, `MESSAGES_A_SECOND`).
+    """
 
     pace_seconds: int = 5
     longest: float = 86400.0
@@ -58,13 +66,14 @@ class Watch:
         Args:
             now: the monotonic clock, in seconds.
             messages: how many messages have come so far, pongs among them.
-            audio: bytes of mu-law that have come so far, of the track that has most; 8000 are a second.
+            audio: bytes of mu-law that have come so far, of the track that has most.
             started: whether a valid start has come.
         """
         limits = self._limits
-        if messages != self._messages:
-            self._messages, self._heard_at = messages, now
-        too_fast = self._too_fast(now, audio)
+        came, self._messages = messages - self._messages, messages
+        if came:
+            self._heard_at = now
+        too_fast = self._too_fast(now, came, audio)
         if not started and now - self._opened_at >= limits.start:
             return Breach(Outcome.HANDSHAKE_TIMEOUT, f"no start came within {limits.start:g} seconds")
         if now - self._heard_at >= limits.silent:
@@ -72,12 +81,12 @@ class Watch:
         if now - self._opened_at >= limits.longest:
             return Breach(Outcome.LIMIT, f"the stream has lasted {limits.longest:g} seconds")
         if too_fast:
-            return Breach(Outcome.TOO_FAST, f"audio came faster than {limits.pace:g} times real time")
+            return Breach(Outcome.TOO_FAST, f"audio or messages came faster than {limits.pace:g} times real time")
         return None
 
-    def _too_fast(self, now: float, audio: int) -> bool:
-        seconds, came = now - self._looked_at, (audio - self._audio) / 8000
-        if came <= seconds * self._limits.pace:
+    def _too_fast(self, now: float, messages: int, audio: int) -> bool:
+        came = max(messages / MESSAGES_A_SECOND, (audio - self._audio) / AUDIO_A_SECOND)
+        if came <= (now - self._looked_at) * self._limits.pace:
             self._fast_since = None
         elif self._fast_since is None:
             self._fast_since = self._looked_at

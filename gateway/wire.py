@@ -32,6 +32,9 @@ except ImportError:  # No C compiler where it was installed: the same in Python,
 MAX_MESSAGE = 64 * 1024
 """The largest message a carrier may send, in bytes. Twilio's are under 500."""
 
+_REFUSED = MAX_MESSAGE + 1
+"""aiohttp refuses a message of the size that it is given, and above."""
+
 CLOSE_SECONDS = 5.0
 """How long a peer may take to close, and to read what was written, before the connection is dropped."""
 
@@ -94,7 +97,7 @@ class CarrierSocket(web.WebSocketResponse):
     """
 
     def __init__(self, open_receiver: Callable[["CarrierSocket"], Receiver]) -> None:
-        super().__init__(autoclose=False, autoping=False, compress=False, max_msg_size=MAX_MESSAGE, decode_text=False)
+        super().__init__(autoclose=False, autoping=False, compress=False, max_msg_size=_REFUSED, decode_text=False)
         self._open_receiver = open_receiver
         self.receiver: Receiver
         self.peer_closed = False
@@ -110,7 +113,7 @@ class CarrierSocket(web.WebSocketResponse):
         queue = _Deliver(request._protocol, 2**16, loop=loop)
         queue.socket = self
         self._reader = queue
-        self._parser = WebSocketReader(queue, MAX_MESSAGE, compress=False, decode_text=False)
+        self._parser = WebSocketReader(queue, _REFUSED, compress=False, decode_text=False)
         self.receiver = self._open_receiver(self)
         request.protocol.set_parser(self._parser)
         request.protocol.keep_alive(False)

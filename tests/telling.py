@@ -9,7 +9,7 @@ import redis.asyncio as redis
 from gateway import events
 from gateway.events import AnyEvent
 from gateway.order import Message
-from gateway.write import WRITE
+from gateway.redis_write import WRITE
 
 STARTED_AT = "2026-11-20T12:00:00.000Z"
 
@@ -21,7 +21,8 @@ class Teller:
         self.call_id, self.stream_id, self.epoch = call_id, stream_id, epoch
         self.seq = self.part = 0
 
-    def tell(self, kind: type[AnyEvent], *, durable: bool = True, **fields: Any) -> AnyEvent:
+    def tell(self, kind: type[AnyEvent], **fields: Any) -> AnyEvent:
+        durable = events.is_durable(kind, fields)
         self.seq, self.part = (self.seq + 1, 0) if durable else (self.seq, self.part + 1)
         number = f"{self.stream_id}:{self.epoch}:{self.seq}"
         return kind(
@@ -41,7 +42,7 @@ class Teller:
     def turn(self, text: str, turn: int = 0, *, final: bool = True, track: str = "inbound", **fields: Any) -> AnyEvent:
         times = {"start_ms": 1000 * turn, "end_ms": 1000 * turn + 500, "offset_ms": 0}
         given = {"track": track, "turn": turn, "final": final, "formatted": False, "text": text, **times, **fields}
-        return self.tell(events.Turn, durable=final, assemblyai=msgspec.Raw(b"{}"), **given)
+        return self.tell(events.Turn, assemblyai=msgspec.Raw(b"{}"), **given)
 
     def session_ended(self, audio: float = 2.0, track: str = "inbound") -> AnyEvent:
         figures: dict[str, Any] = {"audio_seconds": audio, "session_seconds": 3.0, "billed_seconds": 3.25}

@@ -5,7 +5,7 @@ from multidict import CIMultiDict
 from twilio.request_validator import HMAC_SHA256, RequestValidator
 
 from gateway.admission import Everybody, TwilioSignature, twilio_signature
-from gateway.app import admission
+from gateway.app import who_may_stream
 from gateway.config import load
 
 TOKEN = "an-auth-token"
@@ -120,8 +120,8 @@ def test_tokens_are_not_shown() -> None:
 
 def test_the_settings_decide_who_is_asked() -> None:
     key = {"assemblyai_api_key": "a-key"}
-    assert isinstance(admission(load(**key, allow_unauthenticated=True)), Everybody)
-    assert admission(load(**key, allow_unauthenticated=True)).allows(PATH, headers(None))
-    strict = admission(load(**key, twilio_auth_token=TOKEN, public_url=PUBLIC, allow_unauthenticated=True))
+    assert isinstance(who_may_stream(load(**key, allow_unauthenticated=True)), Everybody)
+    assert who_may_stream(load(**key, allow_unauthenticated=True)).allows(PATH, headers(None))
+    strict = who_may_stream(load(**key, twilio_auth_token=TOKEN, public_url=PUBLIC, allow_unauthenticated=True))
     assert strict.allows(PATH, headers(official(PUBLIC + PATH)))
     assert not strict.allows(PATH, headers(None))

@@ -19,12 +19,16 @@ ORDER = (
     "__main__",
     "cli",
     "check",
+    "shell",
     "tail",
+    "follow",
     "app",
     "config",
+    "faults",
     "carrier",
     "voice",
     "admission",
+    "refusals",
     "control",
     "streams",
     "stream",
@@ -37,15 +41,18 @@ ORDER = (
     "upstream",
     "wire",
     "publisher",
-    "write",
+    "waiting",
+    "redis_write",
     "view",
     "client",
+    "feed",
     "order",
     "wording",
+    "metrics",
     "protocol",
     "events",
-    "metrics",
     "logs",
+    "log_writer",
     "errors",
 )
 """The gateway proper, top down: a module imports what stands below it here, and nothing else of the gateway."""
@@ -86,11 +93,14 @@ OWNERS = {
 
 SANDBOX_KNOWS = {
     "sandbox/caller/line": {"admission"},
+    "sandbox/caller/cli": {"shell"},
+    "sandbox/emulator/cli": {"shell"},
     "sandbox/demo": {"app", "check", "client", "config", "logs", "stream", "tail", "view"},
     "sandbox/evidence": {"client", "events", "view", "wording"},
 }
-"""What the sandbox may know of the gateway: how Twilio signs, and in the demo, which joins both, what it takes to run
-one. The emulator and the caller stand for other people's services, so they share no code with what they test.
+"""What the sandbox may know of the gateway: how Twilio signs, how commands talk, and in the demo, which joins both, what
+it takes to run one. The emulator and the caller stand for other people's services, so they share no code with what they
+test.
 """
 
 

@@ -178,19 +178,18 @@ def often(monkeypatch: pytest.MonkeyPatch) -> Callable[[Options], None]:
     return use
 
 
-@pytest.fixture
-def short_of_patience_with_carriers(often: Callable[[Options], None]) -> None:
-    """A carrier may be silent for a second, and is asked ten times in it."""
-    often(lambda made: replace(made, limits=replace(made.limits, start=1.0, ping_every=0.1, silent=1.0)))
+IMPATIENCE = 5.0
+"""Seconds that whoever is dead gets here: no machine is so busy that the living take as long."""
 
 
 @pytest.fixture
-def short_of_patience_with_sessions(often: Callable[[Options], None]) -> None:
-    """A session may take half a second to answer."""
+def short_of_patience(often: Callable[[Options], None]) -> None:
+    """Carriers and sessions are asked ten times a second, and have a few seconds to answer."""
 
     def change(made: StreamOptions) -> StreamOptions:
-        limits = replace(made.track.session, ping_every=0.1, pong_within=0.5, terminate=0.5)
-        return replace(made, track=replace(made.track, session=limits))
+        limits = replace(made.limits, ping_every=0.1, silent=IMPATIENCE)
+        session = replace(made.track.session, ping_every=0.1, pong_within=IMPATIENCE)
+        return replace(made, limits=limits, track=replace(made.track, session=session))
 
     often(change)
 
@@ -360,7 +359,7 @@ async def test_however_the_carrier_leaves_the_last_turn_comes(
 
 @one_server
 async def test_a_carrier_that_dies_silently_is_given_up(
-    short_of_patience_with_carriers: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
+    short_of_patience: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
 ) -> None:
     gateway = await start_gateway()
     report = await place_call(call_to(gateway, inbound=tones.speak("hello"), ending=Ending.VANISH))
@@ -373,24 +372,10 @@ async def test_a_carrier_that_dies_silently_is_given_up(
 
 
 @one_server
-async def test_a_carrier_that_only_answers_pings_is_kept(
-    short_of_patience_with_carriers: None, start_gateway: StartGateway, subscriber: Subscriber
-) -> None:
-    gateway = await start_gateway()
-    async with dial(call_to(gateway)) as line:
-        await line.connected()
-        await line.start()
-        await subscriber.until(is_("stream.started"))
-        async with asyncio.timeout(PATIENCE):
-            while line.received.pings < 20:  # at ten a second: twice as long as it may be silent
-                await line.until(line.now + SPEED / 10)
-        assert len(gateway.streams) == 1
-
-
-@one_server
 async def test_a_stream_that_never_starts_is_closed_and_unheard_of(
-    short_of_patience_with_carriers: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
+    often: Callable[[Options], None], start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
 ) -> None:
+    often(lambda made: replace(made, limits=replace(made.limits, start=0.2)))
     gateway = await start_gateway()
     async with dial(call_to(gateway)) as line:
         await line.connected()
@@ -413,7 +398,7 @@ async def send_binary(line: Line) -> None:
 
 
 async def send_too_much(line: Line) -> None:
-    await line.send_text("x" * 65_536)
+    await line.send_text("x" * 65_537)
 
 
 async def send_no_json(line: Line) -> None:
@@ -547,24 +532,8 @@ async def test_however_terminate_is_answered_the_stream_ends(
 
 
 @one_server
-async def test_a_session_that_does_not_answer_terminate_is_dropped(
-    short_of_patience_with_sessions: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
-) -> None:
-    emulator.knobs = Knobs(ending=TerminateAnswer.SILENT)
-    gateway = await start_gateway()
-    report = await place_call(call_to(gateway, inbound=tones.speak("hello") + tones.silence(1600)))
-    await subscriber.until_ended()
-    events = subscriber.of(report.call_sid)
-    check_stream(events)
-    assert (events[-1]["result"], events[-1]["reason"]) == ("completed", "stopped")
-    assert texts(events) == ["hello"]
-    await emulator.wait_for(lambda: emulator.open_sessions == 0)
-    await check_nothing_left(gateway, emulator)
-
-
-@one_server
 async def test_a_session_that_hangs_is_noticed_and_its_audio_declared(
-    short_of_patience_with_sessions: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
+    short_of_patience: None, start_gateway: StartGateway, emulator: Emulator, subscriber: Subscriber
 ) -> None:
     emulator.knobs = Knobs(fault=Fault.HALF_OPEN, fault_after_ms=600, fault_sessions=1)
     gateway = await start_gateway()

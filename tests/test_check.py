@@ -63,6 +63,12 @@ def test_a_redis_url_at_fault_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> N
     ("more", "warns"),
     [
         ({"TURNGATE_TRACK": "both"}, "TURNGATE_TRACK: is no setting"),
+        ({"TURNGATE_ADMIN_TOKEN": "x"}, "TURNGATE_ADMIN_TOKEN: is not used yet"),
+        ({"TURNGATE_ASSEMBLYAI_SESSIONS_PER_MINUTE": "9"}, "TURNGATE_ASSEMBLYAI_SESSIONS_PER_MINUTE: is not used yet"),
+        (
+            {"TURNGATE_ASSEMBLYAI_PARAMETERS": '{"min_turn_silense": 300, "vad_threshold": 0.4, "a\\u001bb": 1}'},
+            "PARAMETERS: AssemblyAI ignores parameters that it does not know: a b, min_turn_silense",
+        ),
         ({"TURNGATE_ASSEMBLYAI_URL": "ws://aai.example.com:8080/"}, "in the clear"),
         ({"TWILIO_AUTH_TOKEN": "", "TURNGATE_ALLOW_UNAUTHENTICATED": "true"}, "whoever reaches"),
     ],
@@ -74,6 +80,10 @@ def test_what_works_but_may_not_be_meant_is_a_warning(
     assert findings.faults == []
     (warning,) = findings.warnings
     assert warns in warning
+
+
+def test_what_is_used_by_now_is_not_said_to_be_not_used_yet() -> None:
+    assert config.unknown_variables(dict.fromkeys(check.NOT_USED_YET, "x")) == sorted(check.NOT_USED_YET)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +104,15 @@ def test_a_port_in_use_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
         taken = {"TURNGATE_ADMIN_PORT": str(server.getsockname()[1])}
         (warning,) = examined(monkeypatch, **{**GOOD, **taken}).warnings
     assert warning.startswith("TURNGATE_ADMIN_PORT: port")
+
+
+@pytest.mark.parametrize("site", ["MEDIA", "ADMIN"])
+def test_a_place_where_nothing_can_listen_is_a_fault(monkeypatch: pytest.MonkeyPatch, site: str) -> None:
+    variable = f"TURNGATE_{site}_HOST"
+    findings = examined(monkeypatch, **{**GOOD, variable: "nohost.invalid"})
+    (fault,) = findings.faults
+    assert fault.startswith(f"{variable}: nothing can listen on nohost.invalid:0: ")
+    assert findings.redis is not None
 
 
 def test_a_url_is_shown_without_its_password() -> None:

@@ -15,13 +15,19 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner, Result
 
 from gateway import __version__
-from gateway.cli import INTERRUPTED, app
+from gateway.cli import app
 from gateway.sandbox import tones
-from gateway.sandbox.caller import Call, place_call
+from gateway.sandbox.caller import Call, dial, place_call
+from gateway.sandbox.emulator import Emulator, Ending, Knobs
+from gateway.sandbox.emulator.knobs import declared
+from gateway.shell import ENDING_SIGNALS
 from tests.conftest import AUTH_TOKEN, PUBLIC_URL, SIGNED_URL
 from tests.telling import Teller, Writer
 
 NO_REDIS = "redis://127.0.0.1:1/0"
+PATIENCE = 30.0
+"""Seconds after which a test that hangs is given up."""
+
 TURNGATE = (sys.executable, "-m", "gateway")
 
 
@@ -85,20 +91,39 @@ def a_gateway(redis_url: str, prefix: str, assemblyai_url: str = "ws://127.0.0.1
 def test_help_names_every_command_and_loads_little() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("serve", "check", "tail", "demo", "emulate", "call", "version"):
+    for command in ("serve", "check", "tail", "demo", "emulate", "call", "redis", "version"):
         assert command in result.output
     code = "import sys, gateway.cli; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
     assert not {"aiohttp", "pydantic", "redis", "websockets"} & set(loaded)
 
 
+@pytest.mark.parametrize("module", ["typer", "gateway.sandbox.demo"])
+def test_ctrl_c_while_it_still_loads_is_no_fault_to_trace(module: str) -> None:
+    code = f"""
+import runpy, sys
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+sys.argv = ["turngate", "demo"]
+runpy.run_module("gateway", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+
+
 def test_the_version_is_the_packages() -> None:
-    assert run("version").output == f"{__version__}\n"
+    assert run("version").output == run("--version").output == f"{__version__}\n"
 
 
 def test_the_sandbox_has_its_own_options_and_help() -> None:
     assert "--fault-after-ms" in run("emulate", "--help").output
     assert "--signed-url" in run("call", "--help").output
+    narrow = run("emulate", "--help", COLUMNS="80").output
+    assert all(knob.flag in narrow for knob in declared())
     refused = run("call", "--dtmf", "5")
     assert refused.exit_code == 2
     assert "AT:DIGIT" in refused.output
@@ -112,6 +137,39 @@ async def test_the_emulator_runs_until_it_is_told_to_stop() -> None:
         await line_with(process.stdout, b"AssemblyAI v3 emulator on ws://127.0.0.1:")
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
+
+
+async def test_the_emulator_whose_greeting_nobody_reads_ends_quietly() -> None:
+    piped = await asyncio.create_subprocess_shell(
+        f"{' '.join(TURNGATE)} emulate --port 0 | head -n 1", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, err = await piped.communicate()
+    assert out.count(b"\n") == 1
+    assert err == b""
+
+
+async def test_a_redis_runs_until_it_is_told_to_stop() -> None:
+    async with started("redis", "--port", "0") as process:
+        url = (await line_with(process.stdout, b"Redis on redis://127.0.0.1:")).decode().split()[2].rstrip(";")
+        async with Redis.from_url(url) as client:
+            assert await client.set("a", "b")
+        async with started("redis", "--port", url.rpartition(":")[2].partition("/")[0]) as second:
+            _, err = await second.communicate()
+        assert second.returncode == 1
+        assert b"is in use; is a Redis running already?" in err
+        process.send_signal(signal.SIGINT)
+        assert await process.communicate() == (b"", b"")
+        assert process.returncode == 0
+
+
+async def test_a_redis_that_ends_by_itself_is_told() -> None:
+    async with started("redis", "--port", "0") as process:
+        url = (await line_with(process.stdout, b"Redis on redis://127.0.0.1:")).decode().split()[2].rstrip(";")
+        async with Redis.from_url(url) as client:
+            await client.shutdown(nosave=True)
+        _, err = await process.communicate()
+        assert process.returncode == 1
+        assert b"the server ended by itself" in err
 
 
 # check
@@ -164,13 +222,47 @@ def test_serve_tells_that_a_port_is_taken() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_serve_tells_that_a_host_is_none() -> None:
+    nowhere = {**a_gateway(NO_REDIS, "turngate"), "TURNGATE_MEDIA_HOST": "nohost.invalid"}
+    done = subprocess.run(
+        [*TURNGATE, "serve"], env={**os.environ, **nowhere}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "TURNGATE_MEDIA_HOST" in done.stderr
+    assert "another gateway" not in done.stderr
+
+
+@pytest.mark.parametrize("signum", ENDING_SIGNALS)
 async def test_serve_ends_politely(redis_url: str, prefix: str, signum: signal.Signals) -> None:
     async with started("serve", **a_gateway(redis_url, prefix)) as process:
         serving = json.loads(await line_with(process.stderr, b'"serving"'))
         assert serving["media_port"] > 0
         process.send_signal(signum)
         assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+async def test_serve_ends_at_once_when_it_is_told_twice(
+    prefix: str, emulator: Emulator, signum: signal.Signals
+) -> None:
+    emulator.knobs = Knobs(ending=Ending.SILENT)
+    forever = {"TURNGATE_DRAIN_SECONDS": "3600", "TURNGATE_FLUSH_SECONDS": "3600"}
+    async with (
+        asyncio.timeout(PATIENCE),
+        started("serve", **a_gateway(NO_REDIS, prefix, emulator.url), **forever) as process,
+    ):
+        serving = json.loads(await line_with(process.stderr, b'"serving"'))
+        url = f"ws://127.0.0.1:{serving['media_port']}/media/twilio"
+        async with dial(Call(url=url, auth_token=AUTH_TOKEN, signed_url=SIGNED_URL)) as line:
+            await line.connected()
+            await line.start()
+            await line.media(b"\xff" * 1600)
+            await emulator.wait_for(lambda: emulator.sessions and emulator.sessions[0].audio_bytes, timeout=PATIENCE)
+            process.send_signal(signal.SIGTERM)
+            await emulator.wait_for(lambda: emulator.sessions[0].terminated, timeout=PATIENCE)
+            process.send_signal(signum)
+            await line_with(process.stderr, b"events were not delivered")
+            assert await process.wait() == 0
 
 
 # tail
@@ -221,6 +313,12 @@ async def test_tail_into_a_pipe_that_is_closed_ends_quietly(redis_url: str, pref
     assert err == b""
 
 
+def test_tail_refuses_what_can_be_no_call_id() -> None:
+    refused = run("tail", "CA 1")
+    assert refused.exit_code == 2
+    assert "'CA 1' is no call id" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
     [(NO_REDIS, "Is it running?"), ("http://localhost", "must specify one of the following schemes")],
@@ -244,20 +342,34 @@ async def test_demo_comes_through_as_a_process_of_its_own() -> None:
     assert out.decode().endswith("✓ The transcript came through, every event once and in order.\n")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+async def test_demo_comes_through_on_a_terminal_of_few_characters() -> None:
+    async with started("demo", "--speed", "50", PYTHONIOENCODING="ascii") as process:
+        out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert out.endswith(b"? The transcript came through, every event once and in order.\n")
+
+
+@pytest.mark.parametrize("signum", ENDING_SIGNALS)
 async def test_demo_ends_cleanly_when_it_is_interrupted(signum: signal.Signals) -> None:
     async with started("demo") as process:
         await line_with(process.stdout, b"a stream began")
         process.send_signal(signum)
         _, err = await process.communicate()
-    assert process.returncode == INTERRUPTED
-    assert err == b""
+    assert process.returncode == 128 + signum
+    assert err.decode() == "✗ interrupted\n"
 
 
 def test_demo_with_a_redis_that_is_not_there_says_so() -> None:
     result = run("demo", REDIS_URL=NO_REDIS)
     assert result.exit_code == 2
-    assert "Is it running?" in result.stderr
+    (line,) = result.stderr.splitlines()
+    assert "Is it running?" in line
+
+
+def test_demo_with_a_redis_url_that_is_none_says_so() -> None:
+    result = run("demo", REDIS_URL="bogus")
+    assert result.exit_code == 2
+    assert result.stderr == "✗ REDIS_URL: a URL that begins with redis://, rediss:// or unix:// is expected.\n"
 
 
 def test_demo_goes_live_only_with_a_key_and_a_yes() -> None:

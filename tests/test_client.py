@@ -10,14 +10,18 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from gateway import client, events
+from gateway import events, feed
 from gateway.app import Gateway
 from gateway.client import Transcripts, fold
+from gateway.feed import Feed
 from gateway.order import Message
 from gateway.sandbox import tones
 from gateway.sandbox.caller import Call, place_call
 from tests.conftest import AUTH_TOKEN, SIGNED_URL, media_url
 from tests.telling import Teller, Writer
+
+PATIENCE = 20.0
+"""Seconds after which a test that hangs is given up."""
 
 Kind = TypeVar("Kind")
 
@@ -48,6 +52,13 @@ async def connections(writer: Writer) -> list[str]:
     return [one["addr"] for one in clients if one["name"] == writer.prefix]
 
 
+async def all_gone(writer: Writer) -> None:
+    """Waits until the server has noticed that this test's subscribers have closed their connections."""
+    async with asyncio.timeout(PATIENCE):
+        while await connections(writer):
+            pass
+
+
 async def test_a_call_that_is_over_is_told_whole_and_ends(transcripts: Transcripts, writer: Writer) -> None:
     told = Teller().whole("hello", "good bye")
     await writer.write(*told)
@@ -74,9 +85,9 @@ async def test_what_comes_while_the_history_is_read_comes_once(
     teller = Teller()
     first, before, after, last = teller.started(), teller.turn("a"), teller.turn("b", 1), teller.ended()
     await writer.write(first)
-    page, pending = client._Feed.page, [[before], [after, last]]
+    page, pending = Feed.page, [[before], [after, last]]
 
-    async def page_meanwhile(feed: client._Feed) -> list[Message]:
+    async def page_meanwhile(feed: Feed) -> list[Message]:
         for told in pending[:1]:
             await writer.write(*told)
         found = await page(feed)
@@ -85,7 +96,7 @@ async def test_what_comes_while_the_history_is_read_comes_once(
         pending.clear()
         return found
 
-    monkeypatch.setattr(client._Feed, "page", page_meanwhile)
+    monkeypatch.setattr(Feed, "page", page_meanwhile)
     assert await rest(transcripts.call("CA1", linger=0)) == [first, before, after, last]
 
 
@@ -141,7 +152,7 @@ async def test_a_lost_connection_loses_nothing(transcripts: Transcripts, writer:
 async def test_a_long_history_is_read_in_pages(
     transcripts: Transcripts, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PAGE", 3)
+    monkeypatch.setattr(feed, "PAGE", 3)
     told = Teller().whole(*"abcdefg")
     assert len(told) % 3 == 0
     await writer.write(*told)
@@ -180,17 +191,23 @@ async def test_what_is_no_event_or_a_newer_one_does_not_disturb(transcripts: Tra
     assert transcripts.missed == 0
 
 
-async def test_all_calls_are_announced_from_now_on(transcripts: Transcripts, writer: Writer) -> None:
+async def test_all_calls_are_announced_from_now_on(
+    transcripts: Transcripts, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, two = Teller().whole("a"), Teller("CA2", "MZ2").whole("b")
+    skip, skipped = Feed.skip, asyncio.Event()
+
+    async def skip_and_tell(feed: Feed) -> None:
+        await skip(feed)
+        skipped.set()
+
+    monkeypatch.setattr(Feed, "skip", skip_and_tell)
     await writer.write(*one)
     following = transcripts.calls()
-    async with asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         heard = group.create_task(some(following, 2))
-        # The subscription is confirmed first, and only then leaves out what is stored.
-        while not await connections(writer):
-            pass
-        while not heard.done():
-            await writer.write(*two)
+        await skipped.wait()
+        await writer.write(*two)
     assert heard.result() == [two[0], two[-1]]
     await following.aclose()
 
@@ -215,9 +232,62 @@ async def test_leaving_ends_every_subscription(redis_url: str, writer: Writer) -
         following = transcripts.call("CA1")
         await anext(following)
         assert len(await connections(writer)) == 1
-    assert await connections(writer) == []
+    await all_gone(writer)
     with pytest.raises(StopAsyncIteration):
         await anext(following)
+
+
+async def test_leaving_ends_subscriptions_that_other_tasks_read(redis_url: str, writer: Writer) -> None:
+    first, begun = Teller().started(), asyncio.Semaphore(0)
+    await writer.write(first)
+
+    async def read(told: AsyncGenerator[Kind, None]) -> list[Kind]:
+        heard = []
+        async for one in told:
+            heard.append(one)
+            begun.release()
+        return heard
+
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        async with Transcripts(f"{redis_url}?client_name={writer.prefix}", writer.prefix) as transcripts:
+            readers = [
+                group.create_task(read(transcripts.call("CA1"))),
+                group.create_task(read(transcripts.calls(under_way=True))),
+            ]
+            for _ in readers:
+                await begun.acquire()
+        await all_gone(writer)
+    assert [reader.result() for reader in readers] == [[first], [first]]
+
+
+async def test_leaving_ends_a_reader_at_whatever_moment(redis_url: str, writer: Writer) -> None:
+    await writer.write(*Teller().whole("a")[:-1])
+    url = f"{redis_url}?client_name={writer.prefix}"
+    for steps in range(40):
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group, Transcripts(url, writer.prefix) as leaving:
+            group.create_task(rest(leaving.call("CA1")))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        await all_gone(writer)
+
+
+async def test_a_reader_who_is_cancelled_while_others_leave_is_cancelled(redis_url: str, writer: Writer) -> None:
+    await writer.write(Teller().started())
+    async with asyncio.timeout(PATIENCE), Transcripts(redis_url, writer.prefix) as transcripts:
+        told = transcripts.call("CA1")
+        await anext(told)
+        reading = asyncio.create_task(rest(told))
+        await asyncio.sleep(0)
+        reading.cancel()
+    await asyncio.wait((reading,))
+    assert reading.cancelled()
+
+
+async def test_what_is_subscribed_to_after_leaving_ends_at_once(redis_url: str, writer: Writer) -> None:
+    await writer.write(Teller().started())
+    async with Transcripts(redis_url, writer.prefix) as transcripts:
+        pass
+    assert await rest(transcripts.call("CA1", linger=None)) == []
 
 
 async def test_a_cancellation_ends_it_at_whatever_moment(transcripts: Transcripts, writer: Writer) -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from gateway import config
 from gateway.app import USER_AGENT
-from gateway.config import Settings, load, settings_table, unknown_variables, variable
+from gateway.config import Settings, load, unknown_variables, variable
 from gateway.errors import ConfigError
+from gateway.session import SessionLimits
+from tools.readme import settings_table
 
 KEY = "0123456789abcdef"
 ENOUGH = {"ASSEMBLYAI_API_KEY": KEY, "TURNGATE_ALLOW_UNAUTHENTICATED": "true"}
@@ -112,9 +114,9 @@ def test_tracks_are_named(value: str, tracks: tuple[str, ...], environment: pyte
 
 
 def test_what_the_parts_are_given_follows_the_settings(environment: pytest.MonkeyPatch) -> None:
-    settings = load(chunk_ms=100, backlog_seconds=5, redis_prefix="p", history_seconds=60, outbox_bytes=2**20)
+    settings = load(chunk_ms=100, backlog_seconds=25, redis_prefix="p", history_seconds=60, outbox_bytes=2**20)
     rule = settings.stream_options().track.rule
-    assert (rule.target, rule.limit) == (800, 40_000)
+    assert (rule.target, rule.limit) == (800, 200_000)
     outbox = settings.outbox_options()
     assert (outbox.prefix, outbox.history_seconds, outbox.limit_bytes) == ("p", 60, 2**20)
 
@@ -221,10 +223,29 @@ def test_a_time_is_a_finite_number(name: str, value: str, environment: pytest.Mo
     assert fault.startswith(f"{variable(name)}: ")
 
 
+def test_a_backlog_that_no_outage_would_fit_into_is_refused(environment: pytest.MonkeyPatch) -> None:
+    limits = SessionLimits()
+    least = limits.ping_every + limits.pong_within + limits.begin
+    assert load(backlog_seconds=least).backlog_seconds == least
+    [fault] = faults(backlog_seconds=least - 0.1)
+    assert fault.startswith(f"TURNGATE_BACKLOG_SECONDS: at least {least:g} are needed")
+
+
 @pytest.mark.parametrize("value", ["[1]", "1", '"text"', '{"a": null}', "{'a': 1}"])
 def test_further_parameters_are_an_object(value: str, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("TURNGATE_ASSEMBLYAI_PARAMETERS", value)
     assert all(fault.startswith("TURNGATE_ASSEMBLYAI_PARAMETERS: ") for fault in faults())
+
+
+@pytest.mark.parametrize(("media", "admin"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"), ("::1", "::")])
+def test_two_sites_need_two_ports(media: str, admin: str, environment: pytest.MonkeyPatch) -> None:
+    [fault] = faults(media_host=media, admin_host=admin, media_port=8081)
+    assert fault.startswith("TURNGATE_ADMIN_PORT: is that of TURNGATE_MEDIA_PORT")
+
+
+def test_two_addresses_may_have_one_port_and_free_ones_are_two(environment: pytest.MonkeyPatch) -> None:
+    assert load(media_host="10.0.0.1", admin_host="127.0.0.1", media_port=8081).media_port == 8081
+    assert load(media_host="127.0.0.1", media_port=0, admin_port=0).admin_port == 0
 
 
 def test_misspelt_variables_are_found() -> None:
@@ -239,7 +260,7 @@ def test_no_secret_is_shown(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("TWILIO_AUTH_TOKEN", "token-one,token-two")
     environment.setenv("TURNGATE_PUBLIC_URL", "wss://voice.example.com")
     environment.setenv("REDIS_URL", "redis://user:password@host:6379/0")
-    environment.setenv("TURNGATE_ASSEMBLYAI_PARAMETERS", '{"token": "temporary"}')
+    environment.setenv("TURNGATE_ASSEMBLYAI_PARAMETERS", '{"webhook_auth_header_value": "temporary"}')
     settings = load()
     said = " ".join(
         (repr(settings), str(settings), repr(settings.endpoint(USER_AGENT)), repr(settings.model_fields_set))

@@ -2,14 +2,17 @@
 
 import json
 import logging
+import sys
 from typing import Any
 
 import pytest
 import structlog
 
 from gateway import logs
+from gateway.metrics import Metrics
 
 SECRET = "what was said"
+PATIENCE = 20.0
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -91,3 +94,34 @@ def test_it_may_be_set_up_again_without_saying_all_twice(capsys: pytest.CaptureF
     logging.getLogger("library").warning("once")
     structlog.get_logger().warning("once")
     assert [line["event"] for line in lines(capsys)] == ["once", "once"]
+
+
+def test_what_a_library_cant_say_hurts_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json")
+    before = logs.WRITER.dropped
+    [ours] = [handler for handler in logging.getLogger().handlers if handler.get_name() == "turngate"]
+    ours.handle(logging.LogRecord("library", logging.WARNING, "file", 1, "%d", ("no number",), None))
+    assert lines(capsys) == []
+    assert logs.WRITER.dropped == before + 1
+
+
+@pytest.mark.parametrize("form", ["json", "pretty"])
+def test_lines_that_were_dropped_are_told_in_the_same_form(form: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(form)
+    logs.WRITER.put(logs.WRITER._notice(12))
+    said = capsys.readouterr().err
+    assert "log lines were dropped" in said
+    assert ("12" if form == "pretty" else '"lines": 12') in said
+
+
+def test_dropped_lines_are_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics()
+    monkeypatch.setattr(logs.WRITER, "dropped", 7)
+    assert metrics.registry.get_sample_value("turngate_log_lines_dropped_total") == 7
+
+
+def test_without_standard_error_there_are_no_logs_and_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    logs.configure()
+    structlog.get_logger().info("x")
+    assert logs.WRITER.flush(PATIENCE)

@@ -84,6 +84,17 @@ def test_a_session_without_begin_is_given_up_in_10_seconds(scene: Scene) -> None
     assert ended(scene, "no_begin") == 1
 
 
+def test_a_connection_that_breaks_before_begin_is_lost_and_not_late(scene: Scene) -> None:
+    scene.service.next(begins=None)
+    call = scene.call().opens().media()
+    scene.passes(1)
+    scene.service.session.break_off()
+    scene.passes(1)
+    assert call.outcome is Outcome.UNAVAILABLE
+    assert call.of("session.error", "message") == ["The connection to AssemblyAI was lost."]
+    assert ended(scene, "lost") == 1
+
+
 def test_a_begin_that_comes_after_that_is_not_heard(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeSession, "abort", lambda _: None)
     scene.service.next(begins=10)
@@ -124,6 +135,25 @@ def test_a_ping_that_is_not_answered_in_5_seconds_ends_the_session(scene: Scene,
     assert ended(scene, "lost") == 1
 
 
+def test_a_pong_that_answers_no_ping_is_no_answer(scene: Scene) -> None:
+    scene.service.next(pongs=None)
+    call, session = live(scene, 8)
+    assert len(session.pings) == 1
+    for payload in (b"", b"0", b"2"):
+        session.pong(payload)
+    scene.passes(4)
+    assert session.aborted
+    assert gaps(call) == [(0, 8000, 8000, "upstream")]
+
+
+def test_a_pong_that_comes_twice_confirms_no_more_than_the_first(scene: Scene) -> None:
+    call, session = live(scene, 8)
+    session.pong(b"1")
+    session.break_off()
+    scene.passes()
+    assert gaps(call) == [(session.pings[0] // 8, 8000, 8000 - session.pings[0] // 8, "upstream")]
+
+
 def test_a_lost_answer_is_noticed_after_terminate_too(scene: Scene) -> None:
     scene.service.next(pongs=None, terminates=None)
     call, session = live(scene, 4)
@@ -153,6 +183,17 @@ def test_a_session_without_heartbeats_is_not_missed_one(scene: Scene) -> None:
         scene.passes(1)
     assert not session.aborted
     call.stops()
+
+
+def test_a_session_is_told_to_have_ended_though_begin_had_no_id(scene: Scene) -> None:
+    scene.service.next(begins=None)
+    call = scene.call().opens().media()
+    scene.passes()
+    scene.service.session.begin(id="")
+    call.stops()
+    scene.passes()
+    assert call.of("session.started", "session_id") == [""]
+    assert call.of("session.ended", "session_id") == [""]
 
 
 # Its end

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 
-from gateway import events, tail
+from gateway import events
 from gateway.client import Transcripts
 from gateway.tail import Screen, summarize, tail_call, tail_calls, write_json
 from tests.telling import Teller, Writer
@@ -61,7 +61,7 @@ async def test_a_pipe_gets_what_is_final_and_a_summary(transcripts: Transcripts,
     teller, out = Teller(), io.StringIO()
     told = [teller.started(), teller.turn("hel", final=False), teller.turn("hello"), teller.session_ended()]
     await writer.write(*told, teller.ended())
-    tally = await tail_call(transcripts, "CA1", Console(file=out), linger=0)
+    tally = await tail_call(transcripts, "CA1", Console(file=out), nobody, linger=0)
     assert out.getvalue().splitlines() == [
         "   0:00 - a stream began (twilio), listening to caller",
         "   0:00 caller: hello",
@@ -105,6 +105,21 @@ async def test_json_is_what_was_published_byte_for_byte(transcripts: Transcripts
     assert out.getvalue() == b"".join(events.encode(event) + b"\n" for event in told)
 
 
+@pytest.mark.parametrize("json", [True, False])
+async def test_a_call_of_which_nothing_is_known_is_said_to_be_waited_for(transcripts: Transcripts, json: bool) -> None:
+    said: asyncio.Queue[str] = asyncio.Queue()
+    following: Coroutine[Any, Any, object] = tail_call(
+        transcripts, "CA1\x1b", Console(file=io.StringIO()), said.put_nowait
+    )
+    if json:
+        following.close()
+        following = write_json(transcripts, "CA1\x1b", io.BytesIO(), said.put_nowait)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(following)
+        assert await said.get() == "nothing is known of a call CA1  so far; waiting for it"
+        task.cancel()
+
+
 async def test_all_calls_are_shown_each_row_with_its_call(transcripts: Transcripts, writer: Writer) -> None:
     under_way, late, pipe = Teller("CA1", "MZ1"), Teller("CA2", "MZ2"), Pipe()
     await writer.write(*Teller("CA0", "MZ0").whole("over"), under_way.started(), under_way.turn("before"))
@@ -140,18 +155,6 @@ async def test_a_call_that_goes_on_with_another_stream_is_told_once(transcripts:
         await pipe.wait_for(events.encode(two[-1]))
         tailing.cancel()
     assert pipe.getvalue() == b"".join(events.encode(event) + b"\n" for event in [*one, *two])
-
-
-async def test_calls_beyond_the_bound_are_complained_of(
-    transcripts: Transcripts, writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tail, "MOST_CALLS", 1)
-    complaint: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    await writer.write(Teller("CA1", "MZ1").started(), Teller("CA2", "MZ2").started())
-    async with asyncio.TaskGroup() as group:
-        tailing = group.create_task(write_json(transcripts, None, io.BytesIO(), complaint.set_result))
-        assert await complaint == "more than 1 calls at once: CA2 is not shown"
-        tailing.cancel()
 
 
 async def test_whoever_reads_no_more_ends_it_and_so_does_redis(transcripts: Transcripts, writer: Writer) -> None:

@@ -207,6 +207,18 @@ def test_audio_that_overflows_at_once_is_declared(small: Scene) -> None:
     assert sent(small) == call.heard["inbound"][12000:]
 
 
+def test_a_frame_larger_than_the_backlog_loses_only_what_it_is_larger_by(small: Scene) -> None:
+    call = small.call().opens().media(3)
+    small.passes()
+    call.media(size=12_000)
+    assert gaps(call) == [(60, 560, 500, "overflow")]
+    call.speaks(2.04).media(size=12_000).speaks(2).stops()
+    small.passes()
+    assert gaps(call) == [(60, 560, 500, "overflow"), (3600, 4100, 500, "overflow")]
+    assert holes_ms(small, call) == [(60, 560), (3600, 4100)]
+    assert call.ended["lost_ms"] == 1000
+
+
 def test_each_overflow_is_a_gap_of_its_own(small: Scene) -> None:
     call = small.call().opens().media(3)
     small.passes()
@@ -303,6 +315,15 @@ def test_the_next_audio_opens_another_session_and_turns_count_on(scene: Scene) -
     assert call.of("session.started", "attempt") == [1, 2]
     assert call.ended["turns"] == 2
     assert call.ended["billed_seconds"] == pytest.approx(sum(call.of("session.ended", "billed_seconds")), abs=0.002)
+
+
+def test_empty_frames_do_not_keep_a_paid_session_open(scene: Scene) -> None:
+    call = scene.call().opens().media()
+    for _ in range(16):
+        scene.passes(1)
+        call.media(size=0)
+    assert scene.service.session.texts == ["Terminate"]
+    call.stops()
 
 
 def test_audio_during_an_idle_end_waits_for_the_next_session(scene: Scene) -> None:
@@ -402,23 +423,12 @@ def test_what_a_pong_has_confirmed_is_not_lost(scene: Scene) -> None:
     assert call.of("session.ended", "audio_seconds", "session_seconds") == [(None, None)]
 
 
-def test_what_lies_in_a_final_turn_is_not_lost(scene: Scene) -> None:
-    call = scene.call().opens().speaks(3)
-    scene.service.session.turn(0, start=500, end=1500)
-    scene.service.session.turn(1, start=1500, end=2500, final=False)
+def test_the_end_of_a_final_turn_is_no_proof_that_the_audio_before_it_arrived(scene: Scene) -> None:
+    call = scene.call().opens().speaks(2)
+    scene.service.session.turn(0, start=500, end=2000)
     scene.service.session.break_off()
     scene.passes()
-    assert gaps(call) == [(1500, 3000, 1500, "upstream")]
-
-
-def test_a_turn_beyond_what_was_sent_confirms_no_more_than_that(scene: Scene) -> None:
-    call = scene.call().opens().media(3)
-    scene.passes(0.5)
-    scene.service.session.turn(0, start=0, end=9000)
-    call.media(2)
-    scene.service.session.break_off()
-    scene.passes()
-    assert gaps(call) == [(60, 100, 40, "upstream")]
+    assert gaps(call) == [(0, 2000, 2000, "upstream")]
 
 
 def test_an_open_turn_becomes_final_when_its_session_is_lost(scene: Scene) -> None:

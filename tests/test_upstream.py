@@ -60,8 +60,8 @@ class Heard:
     def message(self, data: bytes) -> None:
         self._tell("message", data)
 
-    def pong(self) -> None:
-        self._tell("pong")
+    def pong(self, payload: bytes) -> None:
+        self._tell("pong", payload)
 
     def writable(self, *, yes: bool) -> None:
         self._tell("writable", yes)
@@ -238,11 +238,34 @@ async def test_what_is_no_websocket_is_an_oserror(answer: bytes, then_close: boo
     assert heard.told == []
 
 
-async def test_a_closed_port_is_an_oserror() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        with pytest.raises(ConnectionRefusedError):
-            await Endpoint(f"ws://127.0.0.1:{taken.getsockname()[1]}/", {}).connect(Heard())
+@pytest.mark.parametrize("resets", [False, True])
+async def test_a_server_that_closes_before_the_tls_handshake_is_an_oserror(certificate: Path, resets: bool) -> None:
+    async def peer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if resets:
+            writer.transport.abort()
+
+    for _ in range(10):
+        async with serving(peer) as server:
+            heard = Heard()
+            with pytest.raises(OSError):  # noqa: PT011 - of whatever kind: the network's, or TLS's
+                await endpoint(server, contexts(certificate)).connect(heard)
+        assert heard.told == []
+
+
+async def test_a_binary_message_is_no_message_of_the_services_however_it_comes() -> None:
+    def first(ws: ServerProtocol) -> None:
+        ws.send_binary(b'{"type":', fin=False)
+        ws.send_continuation(b'"Termination"}', fin=True)
+        ws.send_text(b"text")
+
+    async with scripted(first) as (heard, _):
+        await heard.until(lambda: len(heard.told) == 2)
+        assert heard.told[1:] == [("message", b"text")]
+
+
+async def test_a_closed_port_is_an_oserror(closed_port: int) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        await Endpoint(f"ws://127.0.0.1:{closed_port}/", {}).connect(Heard())
 
 
 @pytest.mark.parametrize(("host", "trusted"), [("localhost", False), ("127.0.0.1", True)])
@@ -364,8 +387,8 @@ async def test_pings_are_answered_both_ways(tls: Tls) -> None:
 
     async with session(ping, tls) as heard, asyncio.timeout(PATIENCE):
         await answered.wait()
-        heard.socket.ping()
-        await heard.until(lambda: ("pong",) in heard.told)
+        heard.socket.ping(b"17")
+        await heard.until(lambda: ("pong", b"17") in heard.told)
 
 
 async def test_audio_and_text_arrive_as_they_were_sent_and_in_order(tls: Tls) -> None:
@@ -473,7 +496,7 @@ async def test_an_abort_is_told_once_without_a_code(tls: Tls) -> None:
         await heard.over()
         heard.socket.send_audio(CHUNK)
         heard.socket.send_text(b"{}")
-        heard.socket.ping()
+        heard.socket.ping(b"")
         heard.socket.close()
     assert heard.told == [("connected",), ("disconnected", None, "")]
 
@@ -490,7 +513,7 @@ async def test_a_close_is_told_once_and_nothing_is_sent_behind_it(tls: Tls) -> N
         heard.socket.close()
         heard.socket.send_audio(CHUNK)
         heard.socket.send_text(b"{}")
-        heard.socket.ping()
+        heard.socket.ping(b"")
         await heard.over()
     assert heard.told == [("connected",), ("disconnected", 1000, "")]
     assert received == ["last"]

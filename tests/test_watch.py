@@ -6,6 +6,7 @@ from gateway.errors import Outcome
 from gateway.watch import CarrierLimits, Watch
 
 SECOND = 8000
+"""Bytes of mu-law."""
 
 
 def look(watch: Watch, now: float, *, messages: int = 0, audio: float = 0, started: bool = True) -> Outcome | None:
@@ -67,6 +68,24 @@ def test_a_second_of_rest_begins_the_count_anew(watch: Watch) -> None:
     for n in range(1, 30):
         audio += 1 if n % 5 == 0 else 10
         assert look(watch, 100 + n, messages=n, audio=audio) is None
+
+
+@pytest.mark.parametrize(("a_second", "outcome"), [(400, None), (401, Outcome.TOO_FAST), (10_000, Outcome.TOO_FAST)])
+def test_messages_of_any_kind_count_too_100_are_real_time(watch: Watch, a_second: int, outcome: Outcome | None) -> None:
+    said = [look(watch, 100 + n, messages=a_second * n) for n in range(1, 6)]
+    assert said == [None, None, None, None, outcome]
+
+
+def test_audio_and_messages_may_take_turns_in_being_too_fast(watch: Watch) -> None:
+    audio = [10, 10, 20, 20, 30]
+    messages = [1, 900, 901, 1800, 1801]
+    said = [look(watch, 101 + n, messages=messages[n], audio=audio[n]) for n in range(5)]
+    assert said == [None, None, None, None, Outcome.TOO_FAST]
+
+
+def test_a_flood_before_the_start_is_too_fast(watch: Watch) -> None:
+    said = [look(watch, 100 + n, messages=500 * n, started=False) for n in range(1, 6)]
+    assert said[-1] is Outcome.TOO_FAST
 
 
 def test_a_breach_says_which_limit_it_was(watch: Watch) -> None:

@@ -5,7 +5,21 @@ from pathlib import Path
 from gateway import config
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-PARTS = {"settings": config.settings_table}
+
+
+def settings_table() -> str:
+    """All settings as a Markdown table."""
+    rows = ["| variable | default | what it is |", "| --- | --- | --- |"]
+    for name, field in config.Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = (
+            "" if default in (None, (), {}) else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        )
+        rows.append(f"| `{config.variable(name)}` | {shown} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+PARTS = {"settings": settings_table}
 
 
 def generated(text: str) -> str:

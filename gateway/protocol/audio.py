@@ -87,6 +87,11 @@ class Backlog:
         self.start += size
         return chunk
 
+    def clear(self) -> None:
+        """Lets go of all that is held: it will not go up."""
+        self.start += len(self._audio)
+        self._audio.clear()
+
     def take_tail(self) -> tuple[bytes, int]:
         """What is left once `take` has nothing more: the last chunk, filled up with silence where it is short.
 
@@ -94,7 +99,6 @@ class Backlog:
             The chunk (empty if nothing is left) and how many of its bytes are real.
         """
         tail = bytes(self._audio)
-        self._audio.clear()
-        self.start += len(tail)
+        self.clear()
         padded = tail.ljust(self._rule.least, self._rule.silence) if tail else tail
         return padded, len(tail)

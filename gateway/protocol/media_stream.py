@@ -9,7 +9,7 @@ What is odd but harmless is counted by kind and passed over: carriers differ in 
 
 import re
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -90,13 +90,19 @@ class State(Enum):
     STOPPED = "stopped"
 
 
-REPEATED = "repeated"
-UNKNOWN_EVENT = "unknown_event"
-AFTER_STOP = "after_stop"
-ODD_SEQUENCE = "odd_sequence"
-"""The kinds of disorder that are harmless: counted, and passed over."""
+class Disorder(StrEnum):
+    """The kinds of disorder that are harmless: counted, and passed over. The last three are seen by whoever knows."""
 
-TRANSITIONS: Mapping[State, Mapping[type[Event], State | Outcome | str]] = {
+    REPEATED = "repeated"
+    UNKNOWN_EVENT = "unknown_event"
+    AFTER_STOP = "after_stop"
+    ODD_SEQUENCE = "odd_sequence"
+    ODD_TIMESTAMP = "odd_timestamp"
+    ODD_LENGTH = "odd_length"
+    UNWANTED_TRACK = "unwanted_track"
+
+
+TRANSITIONS: Mapping[State, Mapping[type[Event], State | Outcome | Disorder]] = {
     State.OPENING: {
         Connected: State.GREETED,
         Started: Outcome.HANDSHAKE_INVALID,
@@ -107,24 +113,24 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], State | Outcome | str]] = {
         Unknown: Outcome.HANDSHAKE_INVALID,
     },
     State.GREETED: {
-        Connected: REPEATED,
+        Connected: Disorder.REPEATED,
         Started: State.STREAMING,
         Media: Outcome.HANDSHAKE_INVALID,
         Dtmf: Outcome.HANDSHAKE_INVALID,
         Mark: Outcome.HANDSHAKE_INVALID,
         Stopped: Outcome.HANDSHAKE_INVALID,
-        Unknown: UNKNOWN_EVENT,
+        Unknown: Disorder.UNKNOWN_EVENT,
     },
     State.STREAMING: {
-        Connected: REPEATED,
+        Connected: Disorder.REPEATED,
         Started: Outcome.PROTOCOL_ERROR,
         Media: State.STREAMING,
         Dtmf: State.STREAMING,
         Mark: State.STREAMING,
         Stopped: State.STOPPED,
-        Unknown: UNKNOWN_EVENT,
+        Unknown: Disorder.UNKNOWN_EVENT,
     },
-    State.STOPPED: dict.fromkeys((Connected, Started, Media, Dtmf, Mark, Stopped, Unknown), AFTER_STOP),
+    State.STOPPED: dict.fromkeys((Connected, Started, Media, Dtmf, Mark, Stopped, Unknown), Disorder.AFTER_STOP),
 }
 """For each state and event: the next state, the outcome that it ends with, or the kind of harmless disorder."""
 
@@ -134,12 +140,12 @@ class MediaStream:
 
     Args:
         dialect: the codec of the route that the carrier came by.
-        count: told the kind of each harmless disorder: `unknown_event`, `repeated`, `after_stop`, `odd_sequence`.
+        count: told the kind of each harmless disorder of the messages' order.
     """
 
     __slots__ = ("_count", "_decode", "_last", "_moving", "state")
 
-    def __init__(self, dialect: Dialect, count: Callable[[str], Any]) -> None:
+    def __init__(self, dialect: Dialect, count: Callable[[Disorder], Any]) -> None:
         self._decode = dialect.decode
         self._count = count
         self._last: Media | None = None
@@ -160,7 +166,7 @@ class MediaStream:
         if kind is Media and self.state is State.STREAMING:
             return self._media(event)  # type: ignore[arg-type]
         step = TRANSITIONS[self.state][kind]
-        if isinstance(step, str):
+        if isinstance(step, Disorder):
             self._count(step)
             return None
         if isinstance(step, Outcome):
@@ -171,7 +177,7 @@ class MediaStream:
         return event
 
     def _media(self, frame: Media) -> Media | None:
-        """A counter that does not go up is counted. The very same frame once more is passed over.
+        """A counter that does not go up is counted. The very same frame once more, or more often, is passed over.
 
         Jumps are nothing: with two tracks, or digits in between, other messages take numbers too. A frame is a repeat
         only where everything of it is the same and the counter was moving before: a carrier whose counters stand still
@@ -184,8 +190,8 @@ class MediaStream:
             self._moving = True
             return frame
         repeated = self._moving and frame.timestamp_ms is not None and frame == last
-        self._moving = False
-        self._count(REPEATED if repeated else ODD_SEQUENCE)
+        self._moving = repeated
+        self._count(Disorder.REPEATED if repeated else Disorder.ODD_SEQUENCE)
         return None if repeated else frame
 
 

@@ -165,14 +165,6 @@ class SessionClock:
         """Session time to the stream's time, for the end of a word."""
         return self._track.ms_at_end(self._sent.at_end(session_ms * self._track.bytes_per_ms))
 
-    def position_of(self, offset: int) -> int:
-        """The track's position that the session's first `offset` bytes reach to."""
-        return self._sent.at_end(offset)
-
     def pieces(self, start: int, end: int) -> list[tuple[int, int]]:
         """The ranges of the track's positions that the session's bytes from `start` to `end` are."""
         return self._sent.pieces(start, end)
-
-    def offset(self, session_ms: int) -> int:
-        """How many bytes of the session lie before a moment of session time."""
-        return session_ms * self._track.bytes_per_ms

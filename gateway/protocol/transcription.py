@@ -148,6 +148,16 @@ _decode: Callable[[bytes], Message] = msgspec.json.Decoder(_Known).decode
 _decode_revision = msgspec.json.Decoder(Revision).decode
 
 
+def unexpected(kind: type[Message]) -> str:
+    """What a message is counted as that came out of order."""
+    return f"unexpected_{kind.__name__.lower()}"
+
+
+UNKNOWN_MESSAGE = "unknown_message"
+DISORDERS = (UNKNOWN_MESSAGE, *map(unexpected, _KINDS.values()))
+"""Every kind of disorder in what the service sends. It is counted, and nothing else becomes of it."""
+
+
 def decode(message: bytes) -> Message | Unknown:
     """What a text message of the service means. It never raises: what can't be read is `Unknown`."""
     try:
@@ -230,7 +240,7 @@ class TranscriptionSession:
     """AssemblyAI's side of one session, from the 101 to the close.
 
     Args:
-        count: told the kind of each message that came out of order (`unexpected_turn`, …).
+        count: told the kind of each message that came out of order, one of `DISORDERS`.
     """
 
     __slots__ = ("_count", "error", "state", "termination")
@@ -248,7 +258,7 @@ class TranscriptionSession:
             return event
         following = TRANSITIONS[self.state].get(type(event))
         if following is None:
-            self._count(f"unexpected_{type(event).__name__.lower()}")
+            self._count(unexpected(type(event)))
             return None
         self.state = following
         if isinstance(event, Error):
@@ -275,6 +285,4 @@ class TranscriptionSession:
             return DONE
         if self.error is not None:
             return judge(self.error.error_code or code, self.error.error)
-        if self.state is State.OPENING and code is None:
-            return judge(None, "no Begin")
         return judge(code, reason)

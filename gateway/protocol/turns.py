@@ -51,6 +51,7 @@ class Turns:
         self._remembered = REMEMBERED
         self.count = 0
         self.finals = 0
+        """How many are final, and have not been taken back."""
 
     def begin_session(self, *, speakers: bool = False) -> None:
         """A new session begins, and the service counts from 0 again."""
@@ -99,20 +100,20 @@ class Turns:
         number = self.count
         self.count += 1
         update = _update(number, turn, text)
-        known = self._known[turn.turn_order] = _Known(number, update)
+        self._known[turn.turn_order] = _Known(number, update)
+        self.finals += _stands(update)
         if len(self._known) > self._remembered:
             oldest = next(iter(self._known))
             del self._known[oldest]
             self._forgotten = oldest if self._forgotten is None else max(self._forgotten, oldest)
-        return self._show(known, update, first=True)
+        return update
 
     def _is_late(self, turn_order: int) -> bool:
         """Whether it may be a turn that is forgotten: said again, it would get another number."""
         return self._forgotten is not None and turn_order <= self._forgotten
 
-    def _show(self, known: _Known, update: TurnUpdate, *, first: bool = False) -> TurnUpdate:
-        if update.final and (first or not known.shown.final):
-            self.finals += 1
+    def _show(self, known: _Known, update: TurnUpdate) -> TurnUpdate:
+        self.finals += _stands(update) - _stands(known.shown)
         known.shown = update
         return update
 
@@ -132,6 +133,10 @@ def shown_text(turn: Turn) -> str:
 
 def _letters(text: str) -> int:
     return len(text) - text.count(" ")
+
+
+def _stands(update: TurnUpdate) -> bool:
+    return update.final and update.text != ""
 
 
 def _says_more(update: TurnUpdate, before: TurnUpdate) -> bool:

@@ -38,6 +38,16 @@ class Verdict:
 
 
 DONE = Verdict("terminated", Outcome.STOPPED, Retry.ON_DEMAND, "The session ended as asked.")
+UNANSWERED = Verdict(
+    "no_termination", Outcome.UNAVAILABLE, Retry.ON_DEMAND, "AssemblyAI did not answer Terminate in time."
+)
+NO_BEGIN = Verdict("no_begin", Outcome.UNAVAILABLE, Retry.SOON, "AssemblyAI did not begin the session in time.")
+UNREACHABLE = Verdict(
+    "unreachable", Outcome.UNAVAILABLE, Retry.SOON, "AssemblyAI could not be reached: check the network and the host."
+)
+LOST = Verdict("lost", Outcome.UNAVAILABLE, Retry.SOON, "The connection to AssemblyAI was lost.")
+DROPPED = Verdict("dropped", Outcome.INTERNAL, Retry.NO, "The gateway dropped the session: time had run out.")
+FAULT = Verdict("internal", Outcome.INTERNAL, Retry.NO, "The gateway had an error of its own.")
 
 _UNAUTHORIZED = Verdict(
     "unauthorized",
@@ -79,12 +89,7 @@ _DURATION = Verdict(
 )
 _EXPIRED = Verdict("expired", Outcome.UNAVAILABLE, Retry.SOON, "The session reached AssemblyAI's limit of its length.")
 _SERVER = Verdict("server", Outcome.UNAVAILABLE, Retry.SOON, "AssemblyAI had an error of its own.")
-_LOST = Verdict("lost", Outcome.UNAVAILABLE, Retry.SOON, "The connection to AssemblyAI was lost.")
 _CLOSED = Verdict("closed", Outcome.UNAVAILABLE, Retry.SOON, "AssemblyAI closed the session without Termination.")
-_NO_BEGIN = Verdict("no_begin", Outcome.UNAVAILABLE, Retry.SOON, "AssemblyAI did not begin the session in time.")
-_UNREACHABLE = Verdict(
-    "unreachable", Outcome.UNAVAILABLE, Retry.SOON, "AssemblyAI could not be reached: check the network and the host."
-)
 _WRONG_URL = Verdict(
     "wrong_url",
     Outcome.INVALID_PARAMETER,
@@ -127,26 +132,33 @@ VERDICTS: tuple[tuple[int | None, str, Verdict], ...] = (
     (4101, "", _PARAMETER),
     (404, "", _WRONG_URL),
     (410, "", _WRONG_URL),
+    # Something between us and the service wants to know who we are, or took too long, or asks to come again.
+    (407, "", UNREACHABLE),
+    (408, "", _SERVER),
+    (425, "", _SERVER),
     (1000, "", _CLOSED),
     (1001, "", _CLOSED),
-    (None, "no begin", _NO_BEGIN),
-    (None, "unreachable", _UNREACHABLE),
-    (None, "", _LOST),
-    (1006, "", _LOST),
+    (None, "", LOST),
+    (1006, "", LOST),
 )
 """Code, a part of the text (lower case), verdict; the first row that fits counts.
 
 Codes under 1000 are HTTP statuses at the handshake. The 4xxx are of the older protocol: the vendor's clients still list
-them, no capture of v3 has them.
+them, no capture of v3 has them. None: the connection broke without a close.
 """
+
+ALL: tuple[Verdict, ...] = tuple(
+    dict.fromkeys(
+        (DONE, UNANSWERED, NO_BEGIN, UNREACHABLE, LOST, DROPPED, FAULT, _UNKNOWN, *(row[2] for row in VERDICTS))
+    )
+)
+"""Every verdict that there is; those that no code tells are the session's own."""
 
 
 def judge(code: int | None, text: str) -> Verdict:
-    """The verdict on a session that ended with `code` and `text`; an unknown one may be tried again, within bounds."""
+    """The verdict on a session that ended with `code` and `text`. What no row names may be tried again, in bounds."""
     lowered = text.lower()
     for row_code, part, verdict in VERDICTS:
         if row_code == code and part in lowered:
             return verdict
-    if code is not None and 400 <= code < 500:
-        return _PARAMETER
     return _UNKNOWN

@@ -13,6 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from redis.exceptions import RedisError
 from rich.console import Console
@@ -74,6 +75,7 @@ class _Parts:
     emulator: Emulator | None
     redis_url: str
     settings: config.Settings
+    transcripts: Transcripts
 
 
 class _Settings(config.Settings):
@@ -118,13 +120,13 @@ async def run_demo(options: DemoOptions, console: Console) -> list[str]:
     """Runs it and shows it. Returns what was not as it should be, in sentences.
 
     Raises:
-        gateway.errors.ConfigError: the key or AssemblyAI's URL can't be right.
+        gateway.errors.ConfigError: the key, AssemblyAI's URL or Redis's can't be right.
         gateway.sandbox.redis.RedisError: the embedded server did not start.
         redis.exceptions.RedisError: the server that was named is not there.
     """
     logs.configure("auto", "warning")
     tracks = conversation()
-    async with _running(options, tracks) as parts, Transcripts(parts.redis_url, options.redis_prefix) as transcripts:
+    async with _running(options, tracks) as parts:
         call = Call(
             url=f"ws://127.0.0.1:{parts.gateway.media_port}{PATH}",
             inbound=tracks[0].audio,
@@ -136,7 +138,7 @@ async def run_demo(options: DemoOptions, console: Console) -> list[str]:
         _introduce(console, options, parts, call)
         evidence = Evidence()
         with Screen(console) as screen:
-            report, lost = await _call_and_watch(call, transcripts, evidence, screen)
+            report, lost = await _call_and_watch(call, parts.transcripts, evidence, screen)
         faults = [*_call_faults(report), *lost, *_leaks(parts)]
         if report.connected:
             expected = {track.name: [word.text for word in track.words] for track in tracks}
@@ -194,11 +196,20 @@ async def _running(options: DemoOptions, tracks: tuple[Recording, ...]) -> Async
         if options.live_key is None:
             emulator = await stack.enter_async_context(Emulator(Knobs(), tracks))
             given |= {"assemblyai_api_key": "no-key", "assemblyai_url": emulator.url}
-            settings: config.Settings = _Settings(**given, speed=options.speed)
+            settings = _checked(given, options.speed)
         else:
             settings = config.load(**given, assemblyai_api_key=options.live_key, assemblyai_url=options.assemblyai_url)
+        # Before the gateway, which would log that Redis is away; here it is an error.
+        transcripts = await stack.enter_async_context(Transcripts(redis_url, options.redis_prefix))
         gateway = await stack.enter_async_context(running(settings))
-        yield _Parts(gateway, emulator, redis_url, settings)
+        yield _Parts(gateway, emulator, redis_url, settings, transcripts)
+
+
+def _checked(given: dict[str, Any], speed: float) -> config.Settings:
+    try:
+        return _Settings(**given, speed=speed)
+    except ValidationError as error:
+        raise config.in_words(error) from None
 
 
 def _introduce(console: Console, options: DemoOptions, parts: _Parts, call: Call) -> None:
@@ -231,7 +242,7 @@ def _facts(evidence: Evidence, parts: _Parts) -> list[tuple[str, str]]:
     facts[-1:-1] = [
         ("latency", f"{evidence.latency()}: from a message's arrival in the gateway to its event's arrival here"),
         ("to Redis", f"{mean * 1000:.1f} ms on average from an event's making to Redis's confirmation"),
-        ("left open", f"{_open_sessions(parts)} sessions"),
+        ("left open", _sessions(_open_sessions(parts))),
     ]
     return facts
 
@@ -245,7 +256,11 @@ def _open_sessions(parts: _Parts) -> int:
 
 def _leaks(parts: _Parts) -> list[str]:
     left = _open_sessions(parts)
-    return [f"{left} sessions were left open, and would be paid for"] if left else []
+    return [f"left open, and to be paid for: {_sessions(left)}"] if left else []
+
+
+def _sessions(count: int) -> str:
+    return f"{count} session{'s' * (count != 1)}"
 
 
 def _call_faults(report: CallReport) -> list[str]:

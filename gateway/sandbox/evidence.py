@@ -54,7 +54,8 @@ class Evidence:
         if not self.delays:
             return "not measured: nothing came live"
         median, worst = statistics.median(self.delays) * 1000, max(self.delays) * 1000
-        return f"{median:.1f} ms in the middle, {worst:.1f} ms at worst, of {len(self.delays)} events"
+        of = f"{len(self.delays)} event{'s' * (len(self.delays) != 1)}"
+        return f"{median:.1f} ms in the middle, {worst:.1f} ms at worst, of {of}"
 
 
 def faults_of(evidence: Evidence, expected: Words, *, exact: bool) -> list[str]:

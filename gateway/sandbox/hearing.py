@@ -156,11 +156,6 @@ class Hearing:
         return taken
 
     @property
-    def speaking(self) -> bool:
-        """Whether speech is going on; pauses of up to 80 ms are part of it."""
-        return self.speech_start_ms is not None
-
-    @property
     def speech_start_ms(self) -> int | None:
         """When the speech that is going on began; None while nobody speaks."""
         starts = (self._detector.speech_start_ms, self._finder.word_start_ms)

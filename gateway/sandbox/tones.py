@@ -94,7 +94,7 @@ def speak_words(words: Sequence[str]) -> tuple[bytes, tuple[Word, ...]]:
 @cache
 def _spoken(word: str) -> bytes:
     if word not in _PLACES:
-        raise ValueError(f"{word!r} cannot be spoken as tones: it is not in gateway.sandbox.tones.VOCABULARY")
+        raise ValueError(f"{word!r} cannot be spoken as tones; `turngate call --words` prints what can")
     low, high = _PLACES[word]
     length = WORD_MS * 8
     samples = array("h")

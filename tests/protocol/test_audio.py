@@ -76,6 +76,13 @@ def test_without_audio_there_is_no_tail() -> None:
     assert not backlog
 
 
+def test_what_is_let_go_of_is_behind() -> None:
+    backlog = Backlog(ChunkRule.mulaw())
+    backlog.append(speech(700))
+    backlog.clear()
+    assert (len(backlog), backlog.start, backlog.take()) == (0, 700, None)
+
+
 def test_overflow_drops_the_oldest_and_says_how_much() -> None:
     backlog = Backlog(ChunkRule.mulaw(backlog_seconds=1))
     audio = speech(8000 + 100)

@@ -143,12 +143,20 @@ def test_a_frame_that_only_has_the_number_of_the_last_one_is_kept(again: dict[st
     (carrier >> again << TWILIO.decode(json.dumps(again).encode())).counts("odd_sequence")
 
 
-def test_two_repeats_in_a_row_are_a_counter_that_stands_still() -> None:
+def test_however_often_a_frame_is_repeated_it_is_heard_once() -> None:
     carrier = streaming()
     assert carrier >> media("2", "0") >> media("3", "20")
-    (carrier >> media("3", "20") << None).counts("repeated")
     for _ in range(3):
-        (carrier >> media("3", "20") << Media("inbound", FRAME, 3, 20)).counts("odd_sequence")
+        (carrier >> media("3", "20") << None).counts("repeated")
+    assert carrier >> media("4", "40") << Media("inbound", FRAME, 4, 40)
+
+
+def test_a_counter_that_comes_to_stand_still_loses_no_silence() -> None:
+    carrier = streaming()
+    assert carrier >> media("2", "0") >> media("3", "20")
+    for stamp in (40, 60, 60, 80):
+        frame = Media("inbound", FRAME, 3, stamp)
+        (carrier >> media("3", str(stamp)) << frame).counts("odd_sequence")
 
 
 def test_a_carrier_whose_counters_never_move_loses_no_silence() -> None:

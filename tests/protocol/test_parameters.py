@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gateway.protocol.parameters import KNOWN, Parameters, Value, session_url
+from gateway.protocol.parameters import KNOWN, Parameters, Value, is_base_url, session_url
 
 MODEL = "universal-streaming-english"
 
@@ -83,3 +83,24 @@ def test_what_is_written_can_be_read() -> None:
     assert " " not in url
     assert "+" not in url
     assert parse_qs(urlsplit(url).query, strict_parsing=True) == {name: [text] for name, text in query.items()}
+
+
+@pytest.mark.parametrize(
+    ("url", "fits"),
+    [
+        ("wss://streaming.assemblyai.com", True),
+        ("ws://127.0.0.1:8090/", True),
+        ("ws://[::1]:8090/v3/ws", True),
+        ("https://streaming.assemblyai.com", False),
+        ("wss://", False),
+        ("wss://host:port", False),
+        ("wss://host:70000", False),
+        ("wss://a host", False),
+        (f"wss://{'a' * 64}.com", False),
+        ("wss://host?token=x", False),
+        ("wss://host#there", False),
+        ("wss://user:password@host", False),
+    ],
+)
+def test_a_base_url_is_a_websockets_with_a_host_and_no_secrets(url: str, fits: bool) -> None:
+    assert is_base_url(url) is fits

@@ -285,7 +285,6 @@ def test_a_word_behind_audio_that_overflowed_lies_further_on() -> None:
     clock.sent(2 * FRAME, 10 * FRAME)
     assert (clock.start_ms(20), clock.end_ms(40)) == (20, 40)
     assert (clock.start_ms(40), clock.end_ms(60)) == (200, 220)
-    assert (clock.position_of(2 * FRAME), clock.position_of(2 * FRAME + 1)) == (2 * FRAME, 10 * FRAME + 1)
     assert clock.pieces(FRAME, 3 * FRAME) == [(FRAME, 2 * FRAME), (10 * FRAME, 11 * FRAME)]
 
 
@@ -299,11 +298,7 @@ def test_overflow_that_goes_on_is_one_break() -> None:
 
 def test_time_before_the_session_is_its_beginning() -> None:
     clock = SessionClock(heard(*range(0, 1000, 20)), start=5 * FRAME)
-    assert (clock.start_ms(-300), clock.end_ms(-300), clock.position_of(0)) == (100, 100, 5 * FRAME)
-
-
-def test_session_time_is_bytes_of_the_session() -> None:
-    assert SessionClock(TrackClock(), start=99).offset(250) == 2000
+    assert (clock.start_ms(-300), clock.end_ms(-300)) == (100, 100)
 
 
 @given(jumps, jumps)
@@ -329,4 +324,4 @@ def test_every_moment_of_a_session_comes_back_to_the_frame_it_was_in(
         if frame < len(stamps):
             assert session.start_ms(20 * n) == stamps[frame]
             assert session.end_ms(20 * n + 20) == stamps[frame] + 20
-            assert session.position_of((n + 1) * FRAME) == (frame + 1) * FRAME
+            assert session.pieces(n * FRAME, (n + 1) * FRAME) == [(frame * FRAME, (frame + 1) * FRAME)]

@@ -289,7 +289,7 @@ def test_a_session_that_ends_as_asked_is_done_however_its_socket_ends() -> None:
 @pytest.mark.parametrize(
     ("state", "code", "text", "reason"),
     [
-        (State.OPENING, None, "", "no_begin"),
+        (State.OPENING, None, "", "lost"),
         (State.OPENING, 1008, "See Error message for details", "unauthorized"),
         (State.OPENING, 1011, "", "server"),
         (State.LIVE, None, "", "lost"),

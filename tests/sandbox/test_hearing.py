@@ -96,7 +96,7 @@ def test_silence_is_silence(byte: int) -> None:
     hearing = Hearing([VOICE])
 
     assert hear(hearing, bytes([byte]) * 16000) == ()
-    assert not hearing.speaking
+    assert hearing.speech_start_ms is None
     assert hearing.silence_ms == hearing.heard_ms == 2000
 
 
@@ -112,13 +112,13 @@ def test_low_noise_is_silence() -> None:
 def test_speech_and_silence_are_timed_by_the_audio() -> None:
     hearing = Hearing()
     hearing.hear(silence(500))
-    assert (hearing.speaking, hearing.speech_start_ms, hearing.silence_ms) == (False, None, 500)
+    assert (hearing.speech_start_ms, hearing.silence_ms) == (None, 500)
 
     hearing.hear(speak("hello")[: 200 * 8])
-    assert (hearing.speaking, hearing.speech_start_ms, hearing.silence_ms) == (True, 500, 0)
+    assert (hearing.speech_start_ms, hearing.silence_ms) == (500, 0)
 
     hearing.hear(speak("hello")[200 * 8 :] + silence(340))
-    assert (hearing.speaking, hearing.speech_start_ms, hearing.silence_ms) == (False, None, 400)
+    assert (hearing.speech_start_ms, hearing.silence_ms) == (None, 400)
     assert hearing.heard_ms == 1140
     assert hearing.take() == (Word("hello", 500, 740),)
 

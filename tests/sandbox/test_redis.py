@@ -3,7 +3,10 @@
 import asyncio
 import os
 import signal
+import socket
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio as redis
@@ -50,6 +53,39 @@ async def test_it_is_not_ended_with_its_owners_terminal() -> None:
         assert os.getpgid(server._process.pid) != os.getpgrp()
 
 
+OWNER = """
+import asyncio
+from gateway.sandbox.redis import embedded_redis
+async def main():
+    async with embedded_redis() as server:
+        print(server.port, flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing ends with whoever started it")
+async def test_it_ends_with_its_owner_however_that_ends() -> None:
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, stdout=asyncio.subprocess.PIPE)
+    assert owner.stdout is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(await owner.stdout.readline()))
+    writer.write(b"PING\r\n")
+    assert await reader.readline() == b"+PONG\r\n"
+    owner.kill()
+    await owner.wait()
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_it_listens_where_it_is_told_to() -> None:
+    async with embedded_redis(host="127.0.0.2") as server:
+        assert server.url == f"redis://127.0.0.2:{server.port}/0"
+        async with redis.Redis.from_url(server.url) as client:
+            assert await client.ping()
+        await server.stop()
+    assert RedisServer(host="::1", port=1).url == "redis://[::1]:1/0"
+
+
 async def test_a_server_that_died_by_itself_can_be_stopped() -> None:
     async with embedded_redis() as server:
         assert server._process is not None
@@ -89,3 +125,33 @@ async def test_a_start_that_is_cancelled_leaves_no_server(tmp_path: Path) -> Non
         await starting
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+async def test_a_start_that_is_cancelled_at_once_leaves_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[asyncio.subprocess.Process] = []
+    spawn, spawning = asyncio.create_subprocess_exec, asyncio.Event()
+
+    async def noted(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
+        spawning.set()
+        process = await spawn(*arguments, **options)
+        made.append(process)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+    server = RedisServer()
+    starting = asyncio.create_task(server.start())
+    await spawning.wait()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert [process.returncode for process in made] == [-signal.SIGKILL]
+    assert server._process is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a port is not held")
+async def test_its_port_is_its_own_while_it_is_stopped() -> None:
+    async with embedded_redis() as server:
+        await server.stop()
+        with socket.socket() as another, pytest.raises(OSError, match="in use"):
+            another.bind(("127.0.0.1", server.port))
+        await server.start()

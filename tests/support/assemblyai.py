@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from gateway.upstream import CLOSE_SECONDS, Listener, Refused
@@ -83,9 +84,9 @@ class FakeSession:
             self.texts.append(kind)
             self._later(self._manner.terminates, self.terminate)
 
-    def ping(self) -> None:
+    def ping(self, payload: bytes) -> None:
         self.pings.append(len(self.audio))
-        self._later(self._manner.pongs, self.pong)
+        self._later(self._manner.pongs, partial(self.pong, payload))
 
     def close(self) -> None:
         if self.is_open and not self.close_asked:
@@ -111,7 +112,7 @@ class FakeSession:
 
     def begin(self, **fields: Any) -> None:
         self.began = True
-        self.say("Begin", id=self.id, expires_at=1_800_000_000, **fields)
+        self.say("Begin", **{"id": self.id, "expires_at": 1_800_000_000, **fields})
 
     def turn(self, order: int, text: str = CANARY, *, final: bool = True, start: int = 0, end: int = 100) -> None:
         words = [{"text": word, "start": start, "end": end, "word_is_final": True} for word in text.split()]
@@ -133,9 +134,9 @@ class FakeSession:
         if self.is_open and self._listener is not None:
             self._listener.message(message)
 
-    def pong(self) -> None:
+    def pong(self, payload: bytes = b"") -> None:
         if self.is_open and self._listener is not None:
-            self._listener.pong()
+            self._listener.pong(payload)
 
     def takes(self, *, yes: bool) -> None:
         """Whether what is sent drains."""

@@ -192,10 +192,8 @@ class Scene:
         self.streams = Streams(self.resources)
         self._stack = ExitStack()
 
-    def _publish(self, event: events.Event, *, durable: bool) -> None:
-        data = events.encode(event)
-        self.published.append(json.loads(data))
-        assert durable == ("part" not in self.published[-1])
+    def _publish(self, event: events.Event) -> None:
+        self.published.append(json.loads(events.encode(event)))
 
     def __enter__(self) -> Self:
         self.logs = self._stack.enter_context(capture_logs())

@@ -1,7 +1,8 @@
 """Whole calls: a plan played over a line at its own pace, one or many at once."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from gateway.sandbox.caller.line import Line, LineClosedError, dial
 from gateway.sandbox.caller.plan import Call, Digit, Ending, Raw
@@ -19,12 +20,21 @@ class Progress:
         ended: calls that are over, refused ones too.
         frames: media messages sent.
         seconds: call time of the call that is furthest on.
+        begun: for each call that was dialled, what gives its report as it stands.
     """
 
     up: int = 0
     ended: int = 0
     frames: int = 0
     seconds: float = 0.0
+    begun: list[Callable[[], CallReport]] = field(default_factory=list, compare=False, repr=False)
+
+    def interrupted(self) -> list[CallReport]:
+        """The reports after all was given up: of the calls that are over, and of those that were on the line."""
+        reports = [report() for report in self.begun]
+        return [
+            report if report.finished or report.refusal else replace(report, interrupted=True) for report in reports
+        ]
 
 
 async def place_call(call: Call, *, progress: Progress | None = None) -> CallReport:
@@ -39,16 +49,19 @@ async def place_call(call: Call, *, progress: Progress | None = None) -> CallRep
     try:
         async with dial(call) as line:
             progress.up += 1
+            player = _Player(line, progress)
+            progress.begun.append(player.report)
             try:
-                player = _Player(line, progress)
                 await player.play()
             finally:
                 progress.up -= 1
     except CallNotPlacedError as error:
-        return _refused(call, error)
+        refused = _refused(call, error)
+        progress.begun.append(lambda: refused)
+        return refused
     finally:
         progress.ended += 1
-    return replace(line.report(), finished=player.finished, lateness_ms=player.lateness_ms)
+    return player.report()
 
 
 async def place_calls(
@@ -96,6 +109,10 @@ class _Player:
         self._progress = progress
         self.finished = False
         self.lateness_ms = 0.0
+
+    def report(self) -> CallReport:
+        """What the call has seen up to now."""
+        return replace(self._line.report(), finished=self.finished, lateness_ms=self.lateness_ms)
 
     async def play(self) -> None:
         """Sends all of it; returns early if the line goes."""

@@ -1,6 +1,7 @@
 """`turngate call`: the carrier simulator on the command line."""
 
 import asyncio
+import textwrap
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from gateway import shell
+from gateway.sandbox import tones
 from gateway.sandbox.caller.call import Progress, place_calls
-from gateway.sandbox.caller.options import Sides, audio_of, digits_of, ending_of, faults_of, pairs_of
+from gateway.sandbox.caller.options import Sides, audio_of, digits_of, ending_of, faults_of, never_happening, pairs_of
 from gateway.sandbox.caller.plan import FRAME_BYTES, Call, StreamKind, new_call_sid, new_stream_sid
 from gateway.sandbox.caller.report import CallReport
 from gateway.sandbox.caller.view import as_json, render, watch
@@ -17,6 +20,12 @@ from gateway.sandbox.caller.view import as_json, render, watch
 _about = partial(typer.Option, rich_help_panel="The call")
 _carrier = partial(typer.Option, rich_help_panel="Who the carrier is")
 _fault = partial(typer.Option, rich_help_panel="What goes wrong")
+
+
+def _print_words(wanted: bool) -> None:
+    if wanted:
+        typer.echo(textwrap.fill(" ".join(tones.VOCABULARY), 78))
+        raise typer.Exit
 
 
 def call(
@@ -28,9 +37,13 @@ def call(
     url: Annotated[str, _about(help="WebSocket URL of the server.")] = "ws://127.0.0.1:8080/media/twilio",
     tracks: Annotated[Sides, _about(help="Which tracks the stream carries.")] = Sides.INBOUND,
     say: Annotated[
-        str,
-        _about(help="Words as tones that `turngate emulate` hears, after the file's audio."),
-    ] = "",
+        str | None,
+        _about(help="Words as tones that `turngate emulate` hears, after the file's audio (--words: which)."),
+    ] = None,
+    words: Annotated[
+        bool,
+        _about("--words", callback=_print_words, is_eager=True, help="Print the words that can be said, and exit."),
+    ] = False,
     silence: Annotated[float, _about(min=0, help="Seconds of silence at the end.")] = 0.0,
     dtmf: Annotated[
         list[str] | None,
@@ -111,16 +124,30 @@ def call(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    reports = asyncio.run(_place(plan, calls, spread))
+    for warning in never_happening(plan):
+        shell.warn(warning)
+    reports, status = _reports(plan, calls, spread)
     if json:
         typer.echo(as_json(reports))
+    elif reports:
+        shell.show(render(reports))
     else:
-        Console().print(render(reports))
-    raise typer.Exit(0 if all(report.ok for report in reports) else 1)
+        shell.warn("interrupted before any call was answered")
+    raise typer.Exit(status)
 
 
-async def _place(plan: Call, calls: int, spread: float) -> list[CallReport]:
-    progress, console = Progress(), Console(stderr=True)
+def _reports(plan: Call, calls: int, spread: float) -> tuple[list[CallReport], int]:
+    """Places the calls. Returns what they saw, and the exit status."""
+    progress = Progress()
+    try:
+        reports = shell.until_interrupted(lambda: _place(plan, calls, spread, progress))
+    except shell.Interrupted as error:
+        return progress.interrupted(), error.status
+    return reports, 0 if all(report.ok for report in reports) else 1
+
+
+async def _place(plan: Call, calls: int, spread: float, progress: Progress) -> list[CallReport]:
+    console = Console(stderr=True)
     async with asyncio.TaskGroup() as group:
         watcher = group.create_task(
             watch(progress, calls=calls, seconds=plan.seconds, console=console), name="progress"

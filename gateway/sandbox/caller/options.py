@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gateway.sandbox import tones, wav
-from gateway.sandbox.caller.plan import BYTES_PER_SECOND, SILENCE, Burst, Digit, Ending, Fault, Gap, Repeat
+from gateway.sandbox.caller.plan import BYTES_PER_SECOND, SILENCE, Burst, Call, Digit, Ending, Fault, Gap, Repeat
 
 CONVERSATION = Path(__file__).parent.parent / "assets" / "conversation.wav"
 """The built-in conversation: left is the caller, right is the agent."""
@@ -27,19 +27,21 @@ class Sides(StrEnum):
     BOTH = "both"
 
 
-def audio_of(file: Path | None, say: str, silence: float, sides: Sides) -> tuple[bytes, bytes]:
+def audio_of(file: Path | None, say: str | None, silence: float, sides: Sides) -> tuple[bytes, bytes]:
     """The audio of the inbound and the outbound track; empty where the stream has no such track.
 
     A mono file is what the only track carries. Words to say come after the file, on the inbound track if
     there is one; without a file they are all there is, and with neither it is the built-in conversation.
     """
-    if file is None and not say:
+    if say is not None and not say.split():
+        raise ValueError("--say takes words; `turngate call --words` prints which")
+    if file is None and say is None:
         file = CONVERSATION
     channels = wav.read(file).tracks if file is not None else ()
     if sides is Sides.BOTH and len(channels) == 1:
         raise ValueError(f"{file} has one channel; --tracks both takes a stereo file (caller, called)")
     inbound, outbound = (channels * 2)[:2] if channels else (b"", b"")
-    spoken, rest = tones.speak(say), SILENCE * round(silence * BYTES_PER_SECOND)
+    spoken, rest = tones.speak(say or ""), SILENCE * round(silence * BYTES_PER_SECOND)
     match sides:
         case Sides.INBOUND:
             return inbound + spoken + rest, b""
@@ -81,6 +83,16 @@ def faults_of(
         *(Burst(*_span("--burst", text)) for text in bursts or ()),
         *(Repeat(at) for at in repeats or ()),
     )
+
+
+def never_happening(call: Call) -> list[str]:
+    """What goes wrong too late to go wrong at all, in sentences."""
+    seconds = max(len(call.inbound), len(call.outbound)) / BYTES_PER_SECOND
+    late = [fault for fault in call.faults if isinstance(fault, Gap | Burst | Repeat) and fault.at >= seconds]
+    return [
+        f"--{type(fault).__name__.lower()} at {fault.at:g} s never happens: the audio lasts {seconds:g} s"
+        for fault in late
+    ]
 
 
 def ending_of(*, no_stop: bool, reset: bool, vanish: float | None) -> Ending:

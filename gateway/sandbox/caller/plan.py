@@ -1,5 +1,6 @@
 """What call to place: the audio, who it is, how it goes wrong, and how it ends. Data only."""
 
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -143,8 +144,8 @@ class Call:
     def __post_init__(self) -> None:
         if self.frame_bytes < 1:
             raise ValueError("a frame has at least one byte")
-        if not self.speed > 0:
-            raise ValueError("the speed is greater than zero")
+        if not 0 < self.speed < math.inf:
+            raise ValueError("the speed is a number greater than zero")
         if self.bidirectional and self.outbound:
             raise ValueError("a <Connect> stream has the inbound track only (Twilio error 31941)")
         if self.digits and not self.bidirectional:

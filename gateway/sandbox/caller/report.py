@@ -96,6 +96,7 @@ class CallReport:
     Attributes:
         refusal: None if the server accepted the stream.
         finished: everything that was planned was sent, the ending too.
+        interrupted: the caller was told to give it up.
         seconds: call time that passed from `start` to the ending.
         lateness_ms: how late the latest message was against its own schedule, in real milliseconds.
         close: None without a connection.
@@ -106,6 +107,7 @@ class CallReport:
     stream_sid: str
     refusal: Refusal | None = None
     finished: bool = False
+    interrupted: bool = False
     sent: Mapping[str, Sent]
     seconds: float = 0.0
     lateness_ms: float = 0.0
@@ -134,6 +136,8 @@ class CallReport:
         if self.refusal is not None:
             what = "not reached" if self.refusal.status is None else "refused"
             return f"{what}: {self.refusal.message} (Twilio error {self.refusal.twilio_error})"
+        if self.interrupted:
+            return f"interrupted after {self.seconds:.1f} s"
         if self.close is None:
             return "still up"
         if self.ok:

@@ -128,7 +128,8 @@ async def open_wire(url: str, headers: Mapping[str, str], patience: float) -> Wi
         )
     except InvalidStatus as error:
         raise CallRefusedError(_refusal(error)) from error
-    except (InvalidURI, InvalidHandshake, OSError) as error:
+    except (InvalidURI, InvalidHandshake, OSError, ValueError) as error:
+        # ValueError: a port or a host that none can be.
         raise CallUnreachableError(_unreachable(url, error)) from error
     return cast("Wire", wire)
 
@@ -141,9 +142,10 @@ def _refusal(error: InvalidStatus) -> Refusal:
 
 
 def _unreachable(url: str, error: Exception) -> Refusal:
+    if isinstance(error, InvalidURI | ValueError) and not isinstance(error, OSError):
+        why = "it begins with ws:// or wss://" if isinstance(error, InvalidURI) else str(error)
+        return Refusal(None, 31923, f"{url!r} is not a WebSocket URL; {why}")
     match error:
-        case InvalidURI():
-            return Refusal(None, 31923, f"{url!r} is not a WebSocket URL; it begins with ws:// or wss://")
         case TimeoutError():
             return Refusal(None, 31901, f"no answer from {url} in time")
         case ssl.SSLError():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import signal
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway import shell
 from gateway.sandbox import recordings
 from gateway.sandbox.emulator.knobs import Knob, Knobs, declared
 from gateway.sandbox.emulator.server import Emulator
@@ -37,27 +37,38 @@ def _emulate(
     except (ValueError, WavError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        asyncio.run(_serve(knobs, known, host, port, context))
+        shell.until_interrupted(lambda: _serve(knobs, known, host, port, context))
+    except shell.Interrupted:
+        return
+    except BrokenPipeError:
+        shell.nobody_reads()
     except OSError as error:
-        typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
-        raise typer.Exit(1) from error
+        raise shell.failed([f"cannot listen on {host}:{port}: {error.strerror}"], status=1) from error
 
 
 async def _serve(
     knobs: Knobs, known: Sequence[Recording], host: str, port: int, context: ssl.SSLContext | None
 ) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with Emulator(knobs, known, host=host, port=port, ssl_context=context) as emulator:
-        typer.echo(f"AssemblyAI v3 emulator on {emulator.url}/v3/ws")
-        typer.echo(f"Point the gateway at it with TURNGATE_ASSEMBLYAI_URL={emulator.url}")
-        typer.echo(f"Sessions and knobs: {emulator.url.replace('ws', 'http', 1)}/emulator/sessions and /emulator/knobs")
-        await stop.wait()
+    emulator, up = Emulator(knobs, known, host=host, port=port, ssl_context=context), False
+    try:
+        async with emulator:
+            up = True
+            http = emulator.url.replace("ws", "http", 1)
+            typer.echo(f"AssemblyAI v3 emulator on {emulator.url}/v3/ws")
+            typer.echo(f"Point the gateway at it with TURNGATE_ASSEMBLYAI_URL={emulator.url}")
+            typer.echo(f"Sessions and knobs: {http}/emulator/sessions and /emulator/knobs")
+            await asyncio.get_running_loop().create_future()
+    finally:
+        if up:
+            typer.echo(_sum(emulator))
+
+
+def _sum(emulator: Emulator) -> str:
+    """What was used until now."""
+    total = len(emulator.sessions)
     leaked = sum(not session.terminated for session in emulator.sessions)
-    total, billed = len(emulator.sessions), emulator.billed_seconds
-    typer.echo(f"{total} sessions, {billed} billed seconds, {leaked} without Terminate")
+    counted = f"{total} session{'s' * (total != 1)}, {emulator.billed_seconds} billed seconds"
+    return f"{counted}, {leaked} without Terminate"
 
 
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -83,10 +94,9 @@ def _knob_parameter(knob: Knob) -> inspect.Parameter:
     )
 
 
-def _option(name: str, kind: Any, default: Any, doc: str) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, typer.Option(help=doc)]
-    )
+def _option(name: str, kind: Any, default: Any, doc: str, **limits: Any) -> inspect.Parameter:
+    option = typer.Option(help=doc, **limits)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
 def emulate(**values: Any) -> None:
@@ -98,7 +108,7 @@ emulate.__doc__ = _emulate.__doc__
 emulate.__annotations__ = {}
 emulate.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # typer builds the flags from it
     [
-        _option("port", int, 8090, "Port to listen on; 0: a free one."),
+        _option("port", int, 8090, "Port to listen on; 0: a free one.", min=0, max=65535),
         _option("host", str, "127.0.0.1", "Address to listen on."),
         _option("recording", list[Path] | None, None, "A WAV with its words in a JSON beside it; may be repeated."),
         _option("tls_cert", Path | None, None, "Serve TLS with this certificate (PEM)."),

@@ -161,6 +161,9 @@ class Knobs:
             except msgspec.ValidationError as error:
                 raise ValueError(f"knob {knob.name}: {error}") from error
             object.__setattr__(self, knob.name, value)
+        for name in ("http_status", "token_status"):
+            if 0 < getattr(self, name) < 200:
+                raise ValueError(f"knob {name}: Expected 0, or a status from 200 to 599")
 
     def healthy(self) -> Knobs:
         """The same knobs with every fault at its default: for sessions behind the first `fault_sessions`."""
@@ -244,7 +247,7 @@ def changed(knobs: Knobs, changes: Mapping[str, object]) -> Knobs:
 
     Args:
         knobs: the ones to start from.
-        changes: values by name, as JSON gives them.
+        changes: values by name, as JSON gives them. One that is as `as_json` shows it is no change.
 
     Raises:
         ValueError: an unknown name or a refused value; the text names it.
@@ -253,7 +256,9 @@ def changed(knobs: Knobs, changes: Mapping[str, object]) -> Knobs:
     unknown = sorted(set(changes) - known)
     if unknown:
         raise ValueError(f"no such knob: {', '.join(unknown)}")
-    return replace(knobs, **changes)  # type: ignore[arg-type]  # __post_init__ checks the values
+    shown = as_json(knobs)
+    new = {name: value for name, value in changes.items() if value != shown[name]}
+    return replace(knobs, **new)  # type: ignore[arg-type]  # __post_init__ checks the values
 
 
 def as_json(knobs: Knobs) -> dict[str, object]:

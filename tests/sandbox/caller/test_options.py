@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.sandbox import recordings, tones, wav
-from gateway.sandbox.caller import Burst, Digit, Ending, Gap, Repeat
+from gateway.sandbox.caller import Burst, Call, Digit, Ending, Gap, Repeat
 from gateway.sandbox.caller.options import (
     CONVERSATION,
     Sides,
@@ -13,6 +13,7 @@ from gateway.sandbox.caller.options import (
     digits_of,
     ending_of,
     faults_of,
+    never_happening,
     pairs_of,
 )
 
@@ -32,16 +33,16 @@ def mono(tmp_path: Path) -> Path:
 
 
 def test_a_stereo_file_is_the_caller_and_the_called(stereo: Path) -> None:
-    assert audio_of(stereo, "", 0, Sides.INBOUND) == (LEFT, b"")
-    assert audio_of(stereo, "", 0, Sides.OUTBOUND) == (b"", RIGHT)
-    assert audio_of(stereo, "", 0, Sides.BOTH) == (LEFT, RIGHT)
+    assert audio_of(stereo, None, 0, Sides.INBOUND) == (LEFT, b"")
+    assert audio_of(stereo, None, 0, Sides.OUTBOUND) == (b"", RIGHT)
+    assert audio_of(stereo, None, 0, Sides.BOTH) == (LEFT, RIGHT)
 
 
 def test_a_mono_file_is_the_one_track_there_is(mono: Path) -> None:
-    assert audio_of(mono, "", 0, Sides.INBOUND) == (LEFT, b"")
-    assert audio_of(mono, "", 0, Sides.OUTBOUND) == (b"", LEFT)
+    assert audio_of(mono, None, 0, Sides.INBOUND) == (LEFT, b"")
+    assert audio_of(mono, None, 0, Sides.OUTBOUND) == (b"", LEFT)
     with pytest.raises(ValueError, match="stereo"):
-        audio_of(mono, "", 0, Sides.BOTH)
+        audio_of(mono, None, 0, Sides.BOTH)
 
 
 def test_words_and_silence_come_after_the_file(mono: Path) -> None:
@@ -54,14 +55,29 @@ def test_words_and_silence_come_after_the_file(mono: Path) -> None:
 
 def test_without_a_file_and_words_the_conversation_is_played() -> None:
     left, right = wav.read(CONVERSATION).tracks
-    assert audio_of(None, "", 0, Sides.BOTH) == (left, right)
+    assert audio_of(None, None, 0, Sides.BOTH) == (left, right)
 
 
 def test_what_cannot_be_read_or_said_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nothing\.wav"):
-        audio_of(tmp_path / "nothing.wav", "", 0, Sides.INBOUND)
+        audio_of(tmp_path / "nothing.wav", None, 0, Sides.INBOUND)
     with pytest.raises(ValueError, match="xyzzy"):
         audio_of(None, "xyzzy", 0, Sides.INBOUND)
+
+
+@pytest.mark.parametrize("say", ["", "   "])
+def test_words_that_are_none_are_told(say: str, mono: Path) -> None:
+    with pytest.raises(ValueError, match="--say takes words"):
+        audio_of(mono, say, 0, Sides.INBOUND)
+
+
+def test_a_fault_after_the_audio_is_told() -> None:
+    faults = (Gap(0.1, 1), Gap(5, 1), Burst(0.3, 1), Repeat(0.2), Repeat(9))
+    assert never_happening(Call(url="ws://x", inbound=tones.speak("one"), faults=faults)) == [
+        "--gap at 5 s never happens: the audio lasts 0.3 s",
+        "--burst at 0.3 s never happens: the audio lasts 0.3 s",
+        "--repeat at 9 s never happens: the audio lasts 0.3 s",
+    ]
 
 
 def test_pairs_are_names_and_values() -> None:

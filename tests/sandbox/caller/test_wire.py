@@ -105,15 +105,9 @@ async def test_a_redirect_is_a_refusal() -> None:
             await open_wire(server.url, {}, 10)
 
 
-def a_closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-async def test_a_port_where_nothing_listens_says_what_to_start() -> None:
+async def test_a_port_where_nothing_listens_says_what_to_start(closed_port: int) -> None:
     with pytest.raises(CallUnreachableError, match="turngate serve") as caught:
-        await open_wire(f"ws://127.0.0.1:{a_closed_port()}/", {}, 10)
+        await open_wire(f"ws://127.0.0.1:{closed_port}/", {}, 10)
     assert caught.value.refusal.twilio_error == 31902
 
 

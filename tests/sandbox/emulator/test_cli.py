@@ -60,6 +60,7 @@ def test_recordings_are_loaded(served: list[tuple[object, ...]]) -> None:
     ("arguments", "says"),
     [
         (["--begin-delay", "-1"], "knob begin_delay"),
+        (["--port", "99999"], "65535"),
         (["--recording", "/nowhere.wav"], "/nowhere.wav"),
         (["--tls-cert", "x.pem"], "--tls-key"),
     ],

@@ -37,10 +37,23 @@ async def test_knobs_are_read_and_turned() -> None:
         assert await get(emulator, "/emulator/knobs") == (200, knobs)
 
 
+async def test_what_is_shown_may_be_sent_back() -> None:
+    async with Emulator(Knobs(keys=("secret",))) as emulator:
+        _, knobs = await get(emulator, "/emulator/knobs")
+        assert await get(emulator, "/emulator/knobs", method="PATCH", json=knobs) == (200, knobs)
+        assert emulator.knobs == Knobs(keys=("secret",))
+        status, _ = await get(emulator, "/emulator/knobs", method="PATCH", json={"keys": ["a", "b"]})
+        assert status == 200
+        assert emulator.knobs.keys == ("a", "b")
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
         ({"begin_delay": -1}, "knob begin_delay: Expected `float` >= 0.0"),
+        ({"http_status": 42}, "knob http_status: Expected 0, or a status from 200 to 599"),
+        ({"token_status": 199}, "knob token_status: Expected 0, or a status from 200 to 599"),
+        ({"keys": "2 set"}, "knob keys: Expected `array`, got `str`"),
         ({"fault": "explode"}, "knob fault: Invalid enum value 'explode'"),
         ({"strict": "yes"}, "knob strict: Expected `bool`, got `str`"),
         ({"nope": 1, "neither": 2}, "no such knob: neither, nope"),

@@ -97,7 +97,7 @@ def is_redis_url(url: str) -> bool:
     return parts.scheme == "unix" or bool(parts.hostname and re.fullmatch(r"/?|/\d+", parts.path))
 
 
-def passes(answer: object) -> bool:
+def is_transient(answer: object) -> bool:
     """Whether an answer is an error that passes."""
     return isinstance(answer, TRANSIENT) or (
         isinstance(answer, ResponseError) and str(answer).startswith(TRANSIENT_PREFIXES)
