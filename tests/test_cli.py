@@ -140,12 +140,13 @@ async def test_the_emulator_runs_until_it_is_told_to_stop() -> None:
 
 
 async def test_the_emulator_whose_greeting_nobody_reads_ends_quietly() -> None:
-    piped = await asyncio.create_subprocess_shell(
-        f"{' '.join(TURNGATE)} emulate --port 0 | head -n 1", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    reader, writer = os.pipe()
+    os.close(reader)
+    emulator = await asyncio.create_subprocess_exec(
+        *TURNGATE, "emulate", "--port", "0", stdout=writer, stderr=subprocess.PIPE
     )
-    out, err = await piped.communicate()
-    assert out.count(b"\n") == 1
-    assert err == b""
+    os.close(writer)
+    assert await emulator.communicate() == (None, b"")
 
 
 async def test_a_redis_runs_until_it_is_told_to_stop() -> None:
