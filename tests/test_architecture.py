@@ -98,9 +98,9 @@ SANDBOX_KNOWS = {
     "sandbox/demo": {"app", "check", "client", "config", "logs", "stream", "tail", "view"},
     "sandbox/evidence": {"client", "events", "view", "wording"},
 }
-"""What the sandbox may know of the gateway: how Twilio signs, how commands talk, and in the demo, which joins both, what
-it takes to run one. The emulator and the caller stand for other people's services, so they share no code with what they
-test.
+"""What the sandbox may know of the gateway: how Twilio signs, how commands talk, and in the demo, which joins both,
+what it takes to run one. The emulator and the caller stand for other people's services, so they share no
+code with what they test.
 """
 
 

@@ -110,7 +110,10 @@ async def test_what_is_no_upgrade_is_told_what_is_expected() -> None:
         assert one.refused("upgrade") == 1
 
 
-@pytest.mark.parametrize("change", [{"Sec-WebSocket-Version": "12"}, {"Sec-WebSocket-Key": "short"}, {"Sec-WebSocket-Key": "é" * 24}])
+@pytest.mark.parametrize(
+    "change",
+    [{"Sec-WebSocket-Version": "12"}, {"Sec-WebSocket-Key": "short"}, {"Sec-WebSocket-Key": "é" * 24}],
+)
 async def test_a_broken_upgrade_is_refused(change: dict[str, str]) -> None:
     async with site() as one:
         status, _, _ = await one.ask({**WEBSOCKET, **change})
