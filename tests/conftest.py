@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import socket
 import threading
 import uuid
@@ -64,21 +65,22 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 SERVERS = ("valkey", "redis-server")
+PATIENCE = 30.0
 
 
 def _serve(binary: Path) -> Iterator[str]:
     """A server on a loop in a thread of its own: what it says is read, whatever the loops of the tests do."""
     loop = asyncio.SelectorEventLoop()
-    thread = threading.Thread(target=loop.run_forever, name="redis of the session")
+    thread = threading.Thread(target=loop.run_forever, name="redis of the session", daemon=True)
     thread.start()
     server = RedisServer(binary=binary)
     try:
-        asyncio.run_coroutine_threadsafe(server.start(), loop).result()
+        asyncio.run_coroutine_threadsafe(server.start(), loop).result(PATIENCE)
         yield server.url
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(PATIENCE)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        thread.join(PATIENCE)
         loop.close()
 
 
@@ -169,6 +171,11 @@ def media_url(gateway: Gateway) -> str:
 
 SIGNED_URL = f"{PUBLIC_URL}/media/twilio"
 """The URL as Twilio knows and signs it."""
+
+
+def pytest_configure() -> None:
+    """Whoever runs the tests under `nohup` has SIGHUP ignored, which commands heed, and their tests are not about."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> LoopFactories:
