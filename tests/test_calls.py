@@ -502,11 +502,14 @@ async def test_audio_that_no_session_heard_lies_in_a_gap(
     await subscriber.until_ended()
     events = subscriber.of(report.call_sid)
     check_stream(events)
-    heard = max((session.audio_bytes for session in emulator.sessions), default=0)
-    lost = sum(event["lost_ms"] for event in events if event["type"] == "gap")
-    assert events[-1]["lost_ms"] == lost
-    assert lost * 8 + heard >= events[-1]["frames"] * 160
-    assert "session.error" in types(events) or "session.interrupted" in types(events)
+    # The call is over before the first ping, so nothing is certain to have arrived: all of it is declared, and no more.
+    received_ms = events[-1]["frames"] * 20
+    gaps = [event for event in events if event["type"] == "gap"]
+    assert [(gap["from_ms"], gap["to_ms"], gap["lost_ms"], gap["cause"]) for gap in gaps] == [
+        (0, received_ms, received_ms, "upstream")
+    ]
+    assert events[-1]["lost_ms"] == received_ms
+    assert types(events).count("session.error") == 1
     assert types(events).count("session.started") == types(events).count("session.ended")
     await check_nothing_left(gateway, emulator)
 
@@ -541,13 +544,15 @@ async def test_a_session_that_hangs_is_noticed_and_its_audio_declared(
         await line.connected()
         await line.start()
         await say(line, noise(8000))
-        await subscriber.until(lambda event: event["type"] in ("session.error", "session.interrupted"))
+        await subscriber.until(lambda event: event["type"] == "session.error")
         with suppress(LineClosedError):
             await line.stop()
     await subscriber.until_ended()
     events = subscriber.of(line.call.call_sid)
     check_stream(events)
-    assert "gap" in types(events) or "session.resumed" in types(events)
+    (gap,) = (event for event in events if event["type"] == "gap")
+    assert gap["cause"] == "upstream"
+    assert gap["to_ms"] == events[-1]["frames"] * 20
     await emulator.wait_for(lambda: emulator.open_sessions == 0)
     await check_nothing_left(gateway, emulator)
 
